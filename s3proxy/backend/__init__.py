@@ -1,0 +1,1 @@
+"""One S3 account: the client, its signing agent, its upload and download."""

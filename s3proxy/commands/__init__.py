@@ -1,0 +1,1 @@
+"""Subcommands that run in the foreground and end."""

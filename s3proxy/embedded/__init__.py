@@ -1,0 +1,1 @@
+"""The PostgreSQL and the S3 server that a first try runs on."""

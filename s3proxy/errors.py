@@ -1,0 +1,312 @@
+"""
+What can go wrong, in three families, each translated once.
+
+- :class:`S3Error` is an answer to a client: a code and a status of S3's own.
+- :class:`StoreError` is the ledger's trouble; every one reaches a client as a 503.
+- :class:`BackendError` is one backend's trouble; its text never reaches a client.
+
+Codes and statuses are those of the S3 API reference, "Error responses", except
+``InsufficientStorage``, which is this product's answer for "no backend has room".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class S3Error(Exception):
+    """
+    An answer that the client sees as S3 XML.
+
+    :cvar code: The S3 error code.
+    :cvar status: The HTTP status.
+    :ivar message: One sentence: what is wrong, where, and what to do.
+    :ivar fields: More elements for the XML document (``Region``, ``ServerTime`` …).
+    :ivar headers: More headers for the answer (``Content-Range``, ``Retry-After`` …).
+    """
+
+    code = "InternalError"
+    status = 500
+    default_message = "We encountered an internal error. Please try again."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        fields: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.message = message if message is not None else self.default_message
+        self.fields = dict(fields or {})
+        self.headers = dict(headers or {})
+        super().__init__(self.message)
+
+
+class AccessDenied(S3Error):
+    """403: the request is not signed, or not allowed."""
+
+    code, status, default_message = "AccessDenied", 403, "Access Denied."
+
+
+class AuthorizationHeaderMalformed(S3Error):
+    """400: the Authorization header lacks a part or has a wrong scope."""
+
+    code, status = "AuthorizationHeaderMalformed", 400
+    default_message = "The authorization header that you provided is not valid."
+
+
+class BadDigest(S3Error):
+    """400: a Content-MD5 or checksum does not match the body."""
+
+    code, status = "BadDigest", 400
+    default_message = "The digest that you specified did not match what we received."
+
+
+class EntityTooLarge(S3Error):
+    """400: the body is larger than ``server.max_object_size``."""
+
+    code, status = "EntityTooLarge", 400
+    default_message = "Your proposed upload exceeds the maximum allowed object size."
+
+
+class IncompleteBody(S3Error):
+    """400: the body ended before its declared length."""
+
+    code, status = "IncompleteBody", 400
+    default_message = (
+        "You did not provide the number of bytes specified by Content-Length."
+    )
+
+
+class InsufficientStorage(S3Error):
+    """507: no backend has room for the object."""
+
+    code, status = "InsufficientStorage", 507
+    default_message = "No backend has room for this object."
+
+
+class InternalError(S3Error):
+    """500: our fault."""
+
+
+class InvalidAccessKeyId(S3Error):
+    """403: no such access key."""
+
+    code, status = "InvalidAccessKeyId", 403
+    default_message = "The access key ID that you provided does not exist here."
+
+
+class InvalidArgument(S3Error):
+    """400: a parameter or header has a value that S3 does not allow."""
+
+    code, status, default_message = "InvalidArgument", 400, "Invalid argument."
+
+
+class InvalidDigest(S3Error):
+    """400: Content-MD5 is not the base64 of 16 bytes."""
+
+    code, status = "InvalidDigest", 400
+    default_message = "The Content-MD5 that you specified is not valid."
+
+
+class InvalidRange(S3Error):
+    """416: the range starts past the end of the object."""
+
+    code, status = "InvalidRange", 416
+    default_message = "The requested range is not satisfiable."
+
+
+class InvalidRequest(S3Error):
+    """400: headers that contradict each other, or a form that is not served."""
+
+    code, status, default_message = "InvalidRequest", 400, "Invalid request."
+
+
+class InvalidURI(S3Error):
+    """400: the request target cannot be parsed."""
+
+    code, status = "InvalidURI", 400
+    default_message = "Could not parse the specified URI."
+
+
+class KeyTooLongError(S3Error):
+    """400: the key is longer than 1024 bytes of UTF-8."""
+
+    code, status, default_message = "KeyTooLongError", 400, "Your key is too long."
+
+
+class MetadataTooLarge(S3Error):
+    """400: user metadata exceeds 2 KiB."""
+
+    code, status = "MetadataTooLarge", 400
+    default_message = "Your metadata headers exceed the maximum allowed metadata size."
+
+
+class MethodNotAllowed(S3Error):
+    """405: the resource does not know this method."""
+
+    code, status = "MethodNotAllowed", 405
+    default_message = "The specified method is not allowed against this resource."
+
+
+class MissingContentLength(S3Error):
+    """411: a PUT needs a length."""
+
+    code, status = "MissingContentLength", 411
+    default_message = "You must provide the Content-Length HTTP header."
+
+
+class NoSuchBucket(S3Error):
+    """404: this bucket is not served here."""
+
+    code, status = "NoSuchBucket", 404
+    default_message = "The specified bucket does not exist."
+
+
+class NoSuchKey(S3Error):
+    """404: no object has this key."""
+
+    code, status = "NoSuchKey", 404
+    default_message = "The specified key does not exist."
+
+
+class NotImplementedYet(S3Error):
+    """501: S3 knows this, this server does not."""
+
+    code, status = "NotImplemented", 501
+    default_message = "This functionality is not implemented here."
+
+
+class PreconditionFailed(S3Error):
+    """412: an If-… header did not hold."""
+
+    code, status = "PreconditionFailed", 412
+    default_message = (
+        "At least one of the preconditions that you specified did not hold."
+    )
+
+
+class RequestHeaderSectionTooLarge(S3Error):
+    """400: the header section is too large."""
+
+    code, status = "RequestHeaderSectionTooLarge", 400
+    default_message = "Your request header section exceeds the maximum allowed size."
+
+
+class RequestTimeout(S3Error):
+    """400: the client was silent for too long."""
+
+    code, status = "RequestTimeout", 400
+    default_message = (
+        "Your socket connection was not read from or written to within the timeout."
+    )
+
+
+class RequestTimeTooSkewed(S3Error):
+    """403: the request was signed more than 15 minutes away from now."""
+
+    code, status = "RequestTimeTooSkewed", 403
+    default_message = (
+        "The difference between the request time and the server's time is too large."
+    )
+
+
+class ServiceUnavailable(S3Error):
+    """503: a part that is needed cannot be reached; try again."""
+
+    code, status = "ServiceUnavailable", 503
+    default_message = "Please try again."
+
+
+class SignatureDoesNotMatch(S3Error):
+    """403: the signature is not the one that we calculated."""
+
+    code, status = "SignatureDoesNotMatch", 403
+    default_message = (
+        "The request signature that we calculated does not match the signature that "
+        "you provided. Check your secret access key and signing method."
+    )
+
+
+class SlowDown(S3Error):
+    """503: too much at once; try again later."""
+
+    code, status, default_message = "SlowDown", 503, "Please reduce your request rate."
+
+
+class XAmzContentSHA256Mismatch(S3Error):
+    """400: the body is not what x-amz-content-sha256 says."""
+
+    code, status = "XAmzContentSHA256Mismatch", 400
+    default_message = (
+        "The provided x-amz-content-sha256 header does not match what was computed."
+    )
+
+
+class ClientGone(Exception):
+    """The client closed its connection; there is nobody to answer."""
+
+
+class StoreError(Exception):
+    """The ledger could not do, or could not confirm, what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached, or refused; **nothing was committed**."""
+
+
+class OutcomeUnknown(StoreError):
+    """
+    The connection broke around a COMMIT: the transaction may or may not stand.
+
+    Read the row on a fresh connection (:meth:`~s3proxy.manager.ports.Ledger.settle`).
+    """
+
+
+class ClaimLost(StoreError):
+    """The claim is no longer ``claimed``: its lease ran out and it was abandoned."""
+
+
+class BackendError(Exception):
+    """
+    One call to one backend failed.
+
+    :ivar backend: The backend's configured name.
+    :ivar landed: Whether a complete body may be stored there all the same: false
+        only when the last byte was certainly never sent.
+    """
+
+    def __init__(self, backend: str, reason: str, *, landed: bool = True) -> None:
+        self.backend = backend
+        self.reason = reason
+        self.landed = landed
+        super().__init__(f"backend {backend}: {reason}")
+
+
+class BackendUnavailable(BackendError):
+    """No answer, a broken one, a time-out, a 5xx or 429: another try may work."""
+
+
+class BackendRefused(BackendError):
+    """A 4xx other than a missing key: wrong credentials, no such bucket, bad call."""
+
+
+class BackendFull(BackendError):
+    """The backend says that it has no room (507, QuotaExceeded, ENOSPC)."""
+
+
+class BackendMissing(BackendError):
+    """404 with code NoSuchKey (or a bare 404 to a HEAD): the key is not there."""
+
+
+class BackendMismatch(BackendError):
+    """The answer's ETag or length is not that of the bytes sent or recorded."""
+
+
+class ConfigError(Exception):
+    """
+    The configuration is wrong.
+
+    The text begins with the path of the key and says what was expected:
+    ``backends[1].quota_bytes: want a whole number of bytes, got '20GB'``.
+    """

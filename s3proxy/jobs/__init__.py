@@ -1,0 +1,1 @@
+"""Background work on LoopingCall, and what it runs."""

@@ -1,0 +1,270 @@
+"""
+What the manager needs of the rooms beside it, as Protocols matched by shape.
+
+The real ones are ``store.ledger.PostgresLedger`` and ``backend.client.S3Backend``; the
+fakes of ``tests/fakes.py`` pass the same contract tests (``tests/contracts.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import Enum
+from typing import Protocol
+
+from attrs import field, frozen
+
+from s3proxy.model import (
+    Claim,
+    Copy,
+    ListPage,
+    ObjectInfo,
+    StoredObject,
+    WriteConditions,
+)
+
+
+class CopyState(Enum):
+    """States of ``object_locations.state`` (design.md §1)."""
+
+    CLAIMED = "claimed"
+    LIVE = "live"
+    GARBAGE = "garbage"
+    ABANDONED = "abandoned"
+
+
+@frozen
+class NewObject:
+    """What a commit records of an object whose bytes are stored and verified."""
+
+    bucket: str
+    key: str
+    size_bytes: int
+    md5: str
+    content_type: str | None
+    headers: dict[str, str] = field(factory=dict)
+    user_metadata: dict[str, str] = field(factory=dict)
+    checksums: dict[str, str] = field(factory=dict)
+
+
+class Ledger(Protocol):
+    """
+    The truth, in PostgreSQL.
+
+    Every method fails with :class:`~s3proxy.errors.StoreUnavailable` when the database
+    cannot be reached or refuses (the client sees 503); nothing was committed then.
+    """
+
+    async def claim(
+        self,
+        backends: Sequence[str],
+        bucket: str,
+        key: str,
+        size_bytes: int,
+        conditions: WriteConditions,
+    ) -> Claim:
+        """
+        Name and charge *size_bytes* on the first of *backends* with room.
+
+        :raises InsufficientStorage: None has room.
+        :raises PreconditionFailed: *conditions* do not hold now; tested again later.
+        """
+        ...
+
+    async def extend(self, copy_ids: Collection[str]) -> set[str]:
+        """Extend these claims' leases; the ones that are still claimed come back."""
+        ...
+
+    async def commit(
+        self,
+        claim: Claim,
+        new: NewObject,
+        conditions: WriteConditions,
+        backend_etag: str | None,
+        version_id: str | None,
+    ) -> ObjectInfo:
+        """
+        Turn the claim live and make it the object, in one transaction.
+
+        :raises PreconditionFailed: The claim is abandoned in the same transaction.
+        :raises ClaimLost: The claim was no longer ``claimed``.
+        :raises OutcomeUnknown: The connection broke; call :meth:`settle`.
+        """
+        ...
+
+    async def settle(self, claim: Claim) -> CopyState | None:
+        """
+        After an unknown outcome: what became of the claim, on a fresh connection.
+
+        A claim still ``claimed`` is made ``abandoned``. ``live`` and ``garbage``
+        mean that the commit stands.
+        """
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Forget a claim of which no byte was sent."""
+        ...
+
+    async def abandon(self, claim: Claim, *, landed: bool) -> None:
+        """
+        Give a claim up; the collector deletes what may be on the backend.
+
+        :param landed: A complete body may be there, now or later: it is deleted a
+            second time after ``ledger.late``.
+        """
+        ...
+
+    async def delete(self, bucket: str, key: str) -> None:
+        """Remove the object, turning its copies to garbage; an absent key is fine."""
+        ...
+
+    async def head(self, bucket: str, key: str) -> ObjectInfo | None:
+        """The object without its manifest, or None."""
+        ...
+
+    async def find(self, bucket: str, key: str) -> StoredObject | None:
+        """The object with its parts and live copies, or None."""
+        ...
+
+    async def list_objects(
+        self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
+    ) -> ListPage:
+        """
+        One page in byte order of keys and common prefixes greater than *after*.
+
+        :param after: A key or a common prefix; "" for the beginning. Where it lies
+            inside a common prefix, that whole prefix is passed over.
+        :param limit: Entries of the page, common prefixes counted.
+        """
+        ...
+
+    async def pin(self, object_id: str) -> None:
+        """Keep an overwritten object's bytes while a long read goes on; renew it."""
+        ...
+
+
+class Body(Protocol):
+    """A request's body as it arrives, pulled with back-pressure."""
+
+    async def read(self) -> bytes:
+        """
+        The next bytes (at most 64 KiB); ``b""`` at the end of the declared length.
+
+        The first call answers ``100 Continue`` where the client waits for it.
+
+        :raises IncompleteBody: The body ended before its declared length.
+        :raises RequestTimeout: The client sent nothing for too long.
+        :raises ClientGone: The connection was lost.
+        """
+        ...
+
+
+class Upload(Protocol):
+    """A PUT to a backend under way. Bytes go in order; the last ones with finish."""
+
+    async def write(self, data: bytes) -> None:
+        """
+        Send; returns when more may come (back-pressure).
+
+        :raises BackendError: The backend answered early, broke off or stalled.
+        """
+        ...
+
+    async def finish(self, data: bytes) -> Stored:
+        """
+        Send the last bytes (maybe none) and wait for the answer.
+
+        :raises BackendError: ``landed`` says whether the body may be stored.
+        :raises BackendMismatch: The answer's ETag is an MD5 and not ours.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Break the connection short of Content-Length, so that nothing lands."""
+        ...
+
+
+@frozen
+class Stored:
+    """What a backend answered to a PUT: its ETag without quotes, its version id."""
+
+    etag: str | None
+    version_id: str | None = None
+
+
+class Download(Protocol):
+    """A GET from a backend whose headers have been checked."""
+
+    async def read(self) -> bytes:
+        """
+        The next bytes; ``b""`` once the whole range has come.
+
+        :raises BackendError: It broke off short, stalled, or sent too much.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection. Calling it at or after the end is fine."""
+        ...
+
+
+@frozen
+class BackendKey:
+    """One key of a backend's listing; the ETag is without quotes."""
+
+    key: str
+    size_bytes: int
+    etag: str | None
+
+
+class Backend(Protocol):
+    """One bucket of one S3 account. Every failure is a BackendError."""
+
+    name: str
+
+    async def open_put(
+        self,
+        copy: Copy,
+        headers: dict[str, str],
+        *,
+        sha256: str | None,
+        md5: str | None,
+    ) -> Upload:
+        """
+        Begin a PUT of ``copy.size_bytes`` bytes to ``copy.backend_key``.
+
+        :param headers: Content-Type and x-amz-meta-… to store with it.
+        :param sha256: The body's SHA-256 in hex when known, to sign; else
+            UNSIGNED-PAYLOAD goes.
+        :param md5: The body's MD5 in hex when known, sent as Content-MD5.
+        :raises BackendUnavailable: ``landed`` is false: no connection was made.
+        """
+        ...
+
+    async def open_get(self, copy: Copy, start: int, end: int) -> Download:
+        """
+        Begin a GET of bytes *start* up to, not including, *end* of the copy.
+
+        Status, Content-Range, length and (where recorded) ETag are checked first.
+
+        :raises BackendMissing: The copy is not there.
+        :raises BackendMismatch: It is there, and is not what was recorded.
+        """
+        ...
+
+    async def delete(self, backend_key: str, version_id: str | None) -> None:
+        """Delete; returns on 204 (200) or 404 NoSuchKey, and on nothing else."""
+        ...
+
+    async def head(self, backend_key: str) -> tuple[BackendKey, dict[str, str]]:
+        """
+        Size, ETag and user metadata (lower-case names, no x-amz-meta-) of a key.
+
+        :raises BackendMissing: 404.
+        """
+        ...
+
+    async def list_page(
+        self, prefix: str, token: str | None
+    ) -> tuple[list[BackendKey], str | None]:
+        """A page of the bucket's keys, and the token of the next page or None."""
+        ...

@@ -1,0 +1,137 @@
+"""The nouns: objects, parts, copies and claims, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from attrs import field, frozen
+
+
+@frozen
+class ObjectInfo:
+    """
+    Everything that HEAD, LIST and conditional requests need, from the ledger alone.
+
+    :ivar key: The client's key, decoded once.
+    :ivar object_id: Names this version of the key; a new write has a new one.
+    :ivar etag: Without quotes.
+    :ivar headers: Standard headers kept with the object (lower-case names:
+        ``cache-control``, ``content-disposition``, ``content-encoding``,
+        ``content-language``, ``expires``), values latin-1 decoded.
+    :ivar user_metadata: ``x-amz-meta-`` names, lower-case without that prefix;
+        values latin-1 decoded, so that any header bytes come back as they went in.
+    :ivar checksums: Algorithm (``crc32`` …) to base64 value, as verified.
+    :ivar last_modified: UTC, from the database's clock at commit, whole milliseconds.
+    """
+
+    bucket: str
+    key: str
+    object_id: str
+    size_bytes: int
+    etag: str
+    content_type: str | None
+    last_modified: datetime
+    headers: Mapping[str, str] = field(factory=dict)
+    user_metadata: Mapping[str, str] = field(factory=dict)
+    checksums: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class Copy:
+    """
+    One backend object that holds one part's bytes.
+
+    :ivar copy_id: A ULID, used once, ever.
+    :ivar backend_etag: What the backend answered, without quotes; may be no MD5.
+    :ivar version_id: On a versioned backend, the version that was written.
+    """
+
+    copy_id: str
+    part_id: str
+    backend_name: str
+    backend_key: str
+    size_bytes: int
+    backend_etag: str | None = None
+    version_id: str | None = None
+
+
+@frozen
+class Part:
+    """A run of an object's bytes, and where its live copies are."""
+
+    part_id: str
+    part_number: int
+    offset_bytes: int
+    size_bytes: int
+    md5: str
+    copies: tuple[Copy, ...]
+
+
+@frozen
+class StoredObject:
+    """An object and its manifest, in part order."""
+
+    info: ObjectInfo
+    parts: tuple[Part, ...]
+
+
+@frozen
+class Claim:
+    """
+    The right to send one copy's bytes, and the name under which they go.
+
+    :ivar lease_seconds: How long the ledger keeps the claim without an extension.
+    """
+
+    copy: Copy
+    lease_seconds: float
+
+
+@frozen
+class WriteConditions:
+    """
+    ``If-Match`` and ``If-None-Match`` of a write, tested inside the commit.
+
+    :ivar if_match: ETags without quotes, or ``("*",)``; empty when absent.
+    :ivar if_none_match: Likewise.
+    """
+
+    if_match: tuple[str, ...] = ()
+    if_none_match: tuple[str, ...] = ()
+
+    def hold(self, etag: str | None) -> bool:
+        """
+        Whether a write may replace what is there.
+
+        :param etag: The current object's ETag, or None when the key is absent.
+        """
+        if self.if_match and (
+            etag is None or not ("*" in self.if_match or etag in self.if_match)
+        ):
+            return False
+        return not (
+            self.if_none_match
+            and etag is not None
+            and ("*" in self.if_none_match or etag in self.if_none_match)
+        )
+
+
+@frozen
+class ListPage:
+    """
+    One page of a listing.
+
+    :ivar contents: Keys of this page, in byte order.
+    :ivar common_prefixes: Rolled-up prefixes of this page, in byte order.
+    :ivar next_after: Where the next page goes on (its last entry), or None at the end.
+    """
+
+    contents: tuple[ObjectInfo, ...]
+    common_prefixes: tuple[str, ...]
+    next_after: str | None
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether there is more."""
+        return self.next_after is not None

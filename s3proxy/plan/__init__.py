@@ -1,0 +1,1 @@
+"""Decisions, as pure functions: where bytes go, what a listing returns."""

@@ -1,0 +1,1 @@
+"""The language of S3: pure functions and values, no input or output."""

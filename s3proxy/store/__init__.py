@@ -1,0 +1,1 @@
+"""The ledger: PostgreSQL through txpostgres."""
