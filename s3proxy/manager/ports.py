@@ -108,8 +108,8 @@ class Ledger(Protocol):
         """
         Give a claim up; the collector deletes what may be on the backend.
 
-        :param landed: A complete body may be there, now or later: it is deleted a
-            second time after ``ledger.late``.
+        :param landed: Its last bytes may have gone without an answer, so it may land
+            after the delete: it is deleted a second time after ``ledger.late``.
         """
         ...
 
@@ -169,7 +169,7 @@ class Upload(Protocol):
         """
         ...
 
-    async def finish(self, data: bytes) -> Stored:
+    async def finish(self, data: bytes, *, md5: str) -> Stored:
         """
         Send the last bytes (maybe none) and wait for the answer.
 

@@ -1,0 +1,134 @@
+"""The operations on objects: the order of their steps, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from s3proxy.errors import (
+    BackendError,
+    BackendMismatch,
+    BackendMissing,
+    InternalError,
+    NoSuchKey,
+    ServiceUnavailable,
+)
+from s3proxy.manager.ports import Backend, Body, Ledger
+from s3proxy.manager.reading import ObjectReader, segments
+from s3proxy.manager.writing import Writer
+from s3proxy.model import ListPage, ObjectInfo, StoredObject
+from s3proxy.s3.operation import PutObject
+
+
+@define(eq=False)
+class Objects:
+    """
+    What the front door calls. Errors that clients see are S3Error or StoreError.
+
+    :ivar grace_seconds: ``ledger.grace``.
+    """
+
+    _ledger: Ledger
+    _backends: Mapping[str, Backend]
+    _writer: Writer
+    _clock: IReactorTime
+    _grace_seconds: float
+    _log = Logger()
+
+    async def put(self, op: PutObject, body: Body, *, sha256: str | None) -> ObjectInfo:
+        """
+        Store *body* as the object's new version.
+
+        :param sha256: What the client signed as the body's SHA-256, in hex, or None.
+        :raises S3Error: Nothing visible has changed.
+        """
+        return await self._writer.put(op, body, sha256=sha256)
+
+    async def head(self, bucket: str, key: str) -> ObjectInfo:
+        """
+        An object's headers, from the ledger alone.
+
+        :raises NoSuchKey: 404.
+        """
+        info = await self._ledger.head(bucket, key)
+        if info is None:
+            raise NoSuchKey(fields={"Key": key})
+        return info
+
+    async def find(self, bucket: str, key: str) -> StoredObject:
+        """
+        An object with its manifest, from the ledger alone.
+
+        :raises NoSuchKey: 404.
+        """
+        stored = await self._ledger.find(bucket, key)
+        if stored is None:
+            raise NoSuchKey(fields={"Key": key})
+        return stored
+
+    async def open(self, stored: StoredObject, start: int, end: int) -> ObjectReader:
+        """
+        Begin to read bytes *start* up to, not including, *end*.
+
+        :raises ServiceUnavailable: No backend that has the bytes answers.
+        :raises InternalError: The ledger says that they are there, and they are not.
+        """
+        try:
+            return await self._open(stored, start, end)
+        except BackendMissing:
+            # The bytes may have been moved or overwritten since the row was read.
+            now = await self.find(stored.info.bucket, stored.info.key)
+            if now.info.object_id != stored.info.object_id:
+                raise ServiceUnavailable(
+                    "The object was overwritten while it was read. Please try again."
+                ) from None
+            try:
+                return await self._open(now, start, end)
+            except BackendError as why:
+                raise self._unreadable(stored, why) from why
+        except BackendError as why:
+            raise self._unreadable(stored, why) from why
+
+    async def delete(self, bucket: str, key: str) -> None:
+        """Remove the object; one that is not there is fine. No backend is called."""
+        await self._ledger.delete(bucket, key)
+
+    async def list_objects(
+        self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
+    ) -> ListPage:
+        """One page of keys and common prefixes after *after*, in byte order."""
+        return await self._ledger.list_objects(bucket, prefix, delimiter, after, limit)
+
+    async def _open(self, stored: StoredObject, start: int, end: int) -> ObjectReader:
+        reader = ObjectReader(
+            stored,
+            segments(stored.parts, start, end),
+            self._backends,
+            self._ledger,
+            self._clock,
+            self._grace_seconds,
+        )
+        await reader.open()
+        return reader
+
+    def _unreadable(
+        self, stored: StoredObject, why: BackendError
+    ) -> ServiceUnavailable | InternalError:
+        if not isinstance(why, BackendMissing | BackendMismatch):
+            return ServiceUnavailable(
+                "No backend that holds this object answers. Please try again."
+            )
+        # Never a 404: the object is in the ledger (protocol, rule 16).
+        self._log.critical(
+            "integrity: object {object_id} ({key}) has no readable copy: {why}",
+            object_id=stored.info.object_id,
+            key=stored.info.key,
+            why=why,
+        )
+        return InternalError(
+            "The bytes of this object cannot be found where they were stored. "
+            "Tell the operator, quoting the request id."
+        )

@@ -1,0 +1,275 @@
+"""
+A PUT: claim, stream, verify, commit (protocol, rules 5 to 10).
+
+The client's 200 follows a known COMMIT and nothing less. Every way out before it leaves
+the claim released (nothing was sent), abandoned (something was), or, where the database
+is away, to its lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from attrs import define
+from twisted.logger import Logger
+
+from s3proxy.errors import (
+    BackendError,
+    BackendUnavailable,
+    ClaimLost,
+    InsufficientStorage,
+    OutcomeUnknown,
+    PreconditionFailed,
+    ServiceUnavailable,
+    StoreError,
+    StoreUnavailable,
+)
+from s3proxy.manager.leases import Lease, Leases
+from s3proxy.manager.ports import (
+    Backend,
+    Body,
+    CopyState,
+    Ledger,
+    NewObject,
+    Stored,
+    Upload,
+)
+from s3proxy.model import Claim, Copy, ObjectInfo
+from s3proxy.plan.description import describe
+from s3proxy.s3.checksums import Digests
+from s3proxy.s3.operation import PutObject
+
+#: A body of at most this many bytes is read whole and verified before a backend is
+#: called, so that another backend can take it when the first one fails.
+KEPT_BYTES = 1024 * 1024
+
+_TRY_AGAIN = "The object could not be stored. The old one, if any, is unchanged."
+
+
+@define(eq=False)
+class Writer:
+    """
+    Stores bodies.
+
+    :ivar order: Backend names, in the order in which they are asked for room.
+    :ivar abandoned: Called with a backend's name when something there is to be deleted.
+    """
+
+    _ledger: Ledger
+    _leases: Leases
+    _backends: Mapping[str, Backend]
+    _order: Sequence[str]
+    _installation_id: str
+    _monotonic: Callable[[], float]
+    _abandoned: Callable[[str], None]
+    _log = Logger()
+
+    async def put(self, op: PutObject, body: Body, *, sha256: str | None) -> ObjectInfo:
+        """
+        See :meth:`s3proxy.manager.objects.Objects.put`.
+
+        :raises InsufficientStorage: 507, before a byte of the body is read.
+        :raises PreconditionFailed: 412, before the body or, racing, at the commit.
+        :raises ServiceUnavailable: 503: a backend failed once the body was flowing, or
+            every backend did before.
+        """
+        digests = Digests(op.content_md5, sha256, op.checksums)
+        kept: bytes | None = None
+        failed: list[str] = []
+        while True:
+            lease = await self._claim(op, failed)
+            try:
+                if op.content_length <= KEPT_BYTES:
+                    if kept is None:
+                        kept = await self._read_whole(lease, body, digests)
+                    stored = await self._send_kept(op, lease, kept, digests, sha256)
+                else:
+                    stored = await self._stream(op, lease, body, digests, sha256)
+            except _NextBackend as turn:
+                failed.append(turn.backend)
+                continue
+            return await self._commit(op, lease, stored, digests)
+
+    async def _claim(self, op: PutObject, failed: Sequence[str]) -> Lease:
+        candidates = [name for name in self._order if name not in failed]
+        asked = self._monotonic()
+        if not candidates:
+            raise ServiceUnavailable("No backend takes writes now. Please try again.")
+        try:
+            claim = await self._ledger.claim(
+                candidates, op.bucket, op.key, op.content_length, op.conditions
+            )
+        except InsufficientStorage:
+            if failed:
+                raise ServiceUnavailable(
+                    "The backends that have room take no writes now. Please try again."
+                ) from None
+            raise
+        return self._leases.hold(claim, asked)
+
+    async def _read_whole(self, lease: Lease, body: Body, digests: Digests) -> bytes:
+        pieces = []
+        try:
+            while data := await body.read():
+                digests.update(data)
+                pieces.append(data)
+            digests.verify()
+        except BaseException:
+            await self._give_up(lease, sent=False, landed=False)
+            raise
+        return b"".join(pieces)
+
+    async def _send_kept(
+        self,
+        op: PutObject,
+        lease: Lease,
+        data: bytes,
+        digests: Digests,
+        sha256: str | None,
+    ) -> Stored:
+        upload = await self._open(op, lease, sha256=sha256, md5=digests.md5_hex)
+        try:
+            lease.check()
+            return await upload.finish(data, md5=digests.md5_hex)
+        except BackendError as why:
+            self._log.warn("PUT: {why}", why=why)
+            upload.abort()
+            await self._give_up(lease, sent=True, landed=why.landed)
+            raise _NextBackend(why.backend) from why
+        except BaseException:
+            upload.abort()
+            await self._give_up(lease, sent=True, landed=True)
+            raise
+
+    async def _stream(
+        self,
+        op: PutObject,
+        lease: Lease,
+        body: Body,
+        digests: Digests,
+        sha256: str | None,
+    ) -> Stored:
+        upload = await self._open(op, lease, sha256=sha256, md5=op.content_md5)
+        last_bytes_went = False
+        try:
+            held = b""
+            while data := await body.read():
+                digests.update(data)
+                if held:
+                    lease.check()
+                    await upload.write(held)
+                held = data
+            # The last bytes wait for this, so that a wrong body never lands.
+            digests.verify()
+            lease.check()
+            last_bytes_went = True
+            return await upload.finish(held, md5=digests.md5_hex)
+        except BackendError as why:
+            self._log.warn("PUT: {why}", why=why)
+            upload.abort()
+            await self._give_up(lease, sent=True, landed=last_bytes_went and why.landed)
+            raise ServiceUnavailable(_TRY_AGAIN) from why
+        except ClaimLost as why:
+            upload.abort()
+            await self._give_up(lease, sent=True, landed=last_bytes_went)
+            raise ServiceUnavailable(_TRY_AGAIN) from why
+        except BaseException:
+            upload.abort()
+            await self._give_up(lease, sent=True, landed=last_bytes_went)
+            raise
+
+    async def _open(
+        self, op: PutObject, lease: Lease, *, sha256: str | None, md5: str | None
+    ) -> Upload:
+        copy = lease.claim.copy
+        try:
+            return await self._backends[copy.backend_name].open_put(
+                copy, self._headers(op, copy), sha256=sha256, md5=md5
+            )
+        except BackendError as why:
+            self._log.warn("PUT: {why}", why=why)
+            sent = not (isinstance(why, BackendUnavailable) and not why.landed)
+            await self._give_up(lease, sent=sent, landed=why.landed)
+            raise _NextBackend(why.backend) from why
+
+    def _headers(self, op: PutObject, copy: Copy) -> dict[str, str]:
+        return describe(
+            copy,
+            installation_id=self._installation_id,
+            bucket=op.bucket,
+            key=op.key,
+            part_number=1,
+            content_type=op.content_type,
+            user_metadata=op.user_metadata,
+        )
+
+    async def _commit(
+        self, op: PutObject, lease: Lease, stored: Stored, digests: Digests
+    ) -> ObjectInfo:
+        claim = lease.claim
+        new = NewObject(
+            bucket=op.bucket,
+            key=op.key,
+            size_bytes=op.content_length,
+            md5=digests.md5_hex,
+            content_type=op.content_type,
+            headers=op.headers,
+            user_metadata=op.user_metadata,
+            checksums=op.checksums,
+        )
+        try:
+            return await self._ledger.commit(
+                claim, new, op.conditions, stored.etag, stored.version_id
+            )
+        except PreconditionFailed:
+            self._abandoned(claim.copy.backend_name)
+            raise
+        except ClaimLost as why:
+            raise ServiceUnavailable(_TRY_AGAIN) from why
+        except OutcomeUnknown as why:
+            self._log.warn("commit of {copy}: {why}", copy=claim.copy.copy_id, why=why)
+            return await self._settle(claim, new)
+        except StoreUnavailable:
+            await self._give_up(lease, sent=True, landed=False)
+            raise
+        finally:
+            self._leases.drop(lease)
+
+    async def _settle(self, claim: Claim, new: NewObject) -> ObjectInfo:
+        state = await self._ledger.settle(claim)
+        if state not in (CopyState.LIVE, CopyState.GARBAGE):
+            raise ServiceUnavailable(_TRY_AGAIN)
+        return ObjectInfo(
+            bucket=new.bucket,
+            key=new.key,
+            object_id="",
+            size_bytes=new.size_bytes,
+            etag=new.md5,
+            content_type=new.content_type,
+            last_modified=datetime.now(UTC),
+            headers=new.headers,
+            user_metadata=new.user_metadata,
+            checksums=new.checksums,
+        )
+
+    async def _give_up(self, lease: Lease, *, sent: bool, landed: bool) -> None:
+        self._leases.drop(lease)
+        claim = lease.claim
+        try:
+            if sent:
+                await self._ledger.abandon(claim, landed=landed)
+                self._abandoned(claim.copy.backend_name)
+            else:
+                await self._ledger.release(claim)
+        except StoreError as why:
+            # Its lease will run out, and the reaper does the same.
+            self._log.warn("claim {copy} left: {why}", copy=claim.copy.copy_id, why=why)
+
+
+class _NextBackend(Exception):
+    """This backend failed in time for another to be tried."""
+
+    def __init__(self, backend: str) -> None:
+        super().__init__(backend)
+        self.backend = backend

@@ -1,0 +1,142 @@
+"""
+One connection to PostgreSQL, with the defects of its libraries worked round.
+
+txpostgres logs an unhandled error when an idle connection dies, ignores
+``connect_timeout`` and, when a Deferred is cancelled, calls libpq's ``PQcancel``, which
+blocks the whole process while the server does not answer. So: :meth:`doRead` reports a
+loss, a timer closes what takes too long, and callers get Deferreds that do not reach
+txpostgres when they are cancelled (:func:`shield`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg2
+from twisted.internet import main
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from txpostgres import txpostgres
+
+Row = tuple[Any, ...]
+
+
+class QuietConnection(txpostgres.Connection):  # type: ignore[misc]
+    """A txpostgres connection that reports its loss instead of logging it."""
+
+    def doRead(self) -> object:
+        """Let the reactor drop the connection when the server has gone."""
+        try:
+            return super().doRead()
+        except psycopg2.Error:
+            return main.CONNECTION_LOST
+
+    def _runQuery(self, *args: Any, **kwargs: Any) -> Deferred[list[Row]]:
+        # runQuery of a statement without rows raises after the write is committed.
+        cursor = self.cursor()
+
+        def rows(done: Any) -> list[Row]:
+            return done.fetchall() if done.description is not None else []
+
+        return cursor.execute(*args, **kwargs).addCallback(rows)  # type: ignore[no-any-return]
+
+
+class Connection:
+    """
+    An open connection in autocommit mode, one statement at a time.
+
+    :ivar broken: Whether it must not be used again.
+    """
+
+    def __init__(self, inner: QuietConnection, clock: IReactorTime) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._failed = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether it was closed, or failed in a way that is no SQL error."""
+        return self._failed or bool(self._inner.closed)
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | Sequence[Any] | None,
+        timeout_seconds: float,
+    ) -> list[Row]:
+        """
+        Run one statement.
+
+        :param timeout_seconds: When it has passed the connection is closed, and the
+            call fails at once even if the server is frozen.
+        :raises psycopg2.Error: With a ``pgcode`` where the server refused.
+        """
+        timer = self._clock.callLater(timeout_seconds, self.close)
+        try:
+            rows: list[Row] = await self._inner.runQuery(sql, parameters)
+            return rows
+        except psycopg2.Error as why:
+            self._failed = self._failed or why.pgcode is None
+            raise
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def close(self) -> None:
+        """Close at once; a statement under way fails. Closing twice is fine."""
+        self._failed = True
+        self._inner.close()
+
+
+async def connect(
+    arguments: Mapping[str, Any], reactor: Any, timeout_seconds: float
+) -> Connection:
+    """
+    Open a connection.
+
+    :param arguments: libpq's, host names already resolved to ``hostaddr``.
+    :raises psycopg2.OperationalError: Refused, or not within *timeout_seconds*.
+    """
+    inner = QuietConnection(reactor=reactor)
+    opening = inner.connect(**arguments)
+    late: list[bool] = []
+
+    def give_up() -> None:
+        late.append(True)
+        inner.close()
+
+    timer = reactor.callLater(timeout_seconds, give_up)
+    try:
+        await opening
+    except Exception as why:
+        if late:
+            raise psycopg2.OperationalError(
+                f"no answer within {timeout_seconds:g} s"
+            ) from why
+        if inner.pollable() is not None:
+            inner.close()
+        raise
+    finally:
+        if timer.active():
+            timer.cancel()
+    return Connection(inner, reactor)
+
+
+def shield(work: Deferred[Any]) -> Deferred[Any]:
+    """
+    A Deferred that fires as *work* does, and whose cancellation does not reach it.
+
+    Klein cancels a handler when its client leaves; a transaction under way goes on.
+    """
+    outer: Deferred[Any] = Deferred()
+
+    def fire(result: Any) -> None:
+        if not outer.called:
+            outer.callback(result)
+
+    work.addBoth(fire)
+    return outer

@@ -1,0 +1,79 @@
+"""The ledger's side of recovery: leases that ran out, bytes to be deleted."""
+
+from __future__ import annotations
+
+import psycopg2
+from attrs import define, frozen
+
+from s3proxy.errors import OutcomeUnknown, StoreUnavailable
+from s3proxy.store.connection import Row
+from s3proxy.store.ledger import interval
+from s3proxy.store.pool import Pool
+from s3proxy.store.statements import statements
+
+
+@frozen
+class Due:
+    """
+    A backend object to delete.
+
+    :ivar attempts: Which taking this is; another worker's makes this one void.
+    """
+
+    copy_id: str
+    attempts: int
+    backend_key: str
+    version_id: str | None
+
+
+@define(eq=False)
+class Janitor:
+    """
+    :ivar late_seconds: How long a PUT that nobody waits for may still land.
+    :ivar hold_seconds: For how long taken garbage is one worker's.
+    """
+
+    pool: Pool
+    lease_seconds: float
+    late_seconds: float
+    hold_seconds: float = 60.0
+
+    async def reap(self, limit: int) -> int:
+        """Abandon claims whose lease is over; returns how many."""
+        ((count,),) = await self._run("reap", limit=limit, lease=self._lease)
+        return int(count)
+
+    async def collect(self, backend: str, limit: int) -> list[Due]:
+        """Take due garbage of *backend*, the longest due first."""
+        rows = await self._run(
+            "collect",
+            backend=backend,
+            limit=limit,
+            hold=interval(self.hold_seconds),
+            lease=self._lease,
+        )
+        return [Due(*row) for row in rows]
+
+    async def collected(self, done: list[Due]) -> int:
+        """Record confirmed deletes; returns how many rows were forgotten."""
+        ((count,),) = await self._run(
+            "collected",
+            copy_ids=[each.copy_id for each in done],
+            attempts=[each.attempts for each in done],
+            late=interval(self.late_seconds),
+        )
+        return int(count)
+
+    async def unpin_expired(self) -> None:
+        """Forget read pins that nobody renewed."""
+        await self._run("unpin_expired")
+
+    @property
+    def _lease(self) -> str:
+        return interval(self.lease_seconds)
+
+    async def _run(self, name: str, **parameters: object) -> list[Row]:
+        try:
+            return await self.pool.query(statements()[name], parameters)
+        except (psycopg2.Error, OutcomeUnknown) as why:
+            raise StoreUnavailable(f"{name}: {why}".strip()) from why

@@ -1,0 +1,259 @@
+"""The ledger over PostgreSQL: ``manager.ports.Ledger``, statement by statement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import psycopg2
+from attrs import define
+
+from s3proxy.errors import (
+    ClaimLost,
+    InsufficientStorage,
+    OutcomeUnknown,
+    PreconditionFailed,
+    StoreUnavailable,
+)
+from s3proxy.manager.ports import CopyState, NewObject
+from s3proxy.model import (
+    Claim,
+    Copy,
+    ListPage,
+    ObjectInfo,
+    Part,
+    StoredObject,
+    WriteConditions,
+)
+from s3proxy.plan.naming import is_opaque
+from s3proxy.store.connection import Row
+from s3proxy.store.pool import Pool
+from s3proxy.store.statements import statements
+
+
+@define(eq=False)
+class PostgresLedger:
+    """
+    :ivar lease_seconds: How long a claim lives without an extension.
+    :ivar grace_seconds: How long overwritten bytes stay for reads under way.
+    """
+
+    pool: Pool
+    lease_seconds: float
+    grace_seconds: float
+
+    async def claim(
+        self,
+        backends: Sequence[str],
+        bucket: str,
+        key: str,
+        size_bytes: int,
+        conditions: WriteConditions,
+    ) -> Claim:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        ((outcome, copy_id, part_id, backend_name, backend_key),) = await self._decided(
+            "claim",
+            backends=list(backends),
+            bucket=bucket,
+            key=key,
+            opaque=is_opaque(key),
+            size_bytes=size_bytes,
+            lease=interval(self.lease_seconds),
+            if_match=list(conditions.if_match),
+            if_none_match=list(conditions.if_none_match),
+        )
+        if outcome == "full":
+            raise InsufficientStorage(
+                f"No backend has room for {size_bytes} bytes. Delete objects, raise a "
+                "backend's quota_bytes, or add a backend."
+            )
+        if outcome == "precondition":
+            raise PreconditionFailed()
+        copy = Copy(copy_id, part_id, backend_name, backend_key, size_bytes)
+        return Claim(copy, self.lease_seconds)
+
+    async def extend(self, copy_ids: Collection[str]) -> set[str]:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        rows = await self._decided(
+            "extend", copy_ids=list(copy_ids), lease=interval(self.lease_seconds)
+        )
+        return {copy_id for (copy_id,) in rows}
+
+    async def commit(
+        self,
+        claim: Claim,
+        new: NewObject,
+        conditions: WriteConditions,
+        backend_etag: str | None,
+        version_id: str | None,
+    ) -> ObjectInfo:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        ((outcome, object_id, last_modified),) = await self._run(
+            "commit",
+            copy_id=claim.copy.copy_id,
+            bucket=new.bucket,
+            key=new.key,
+            size_bytes=new.size_bytes,
+            md5=new.md5,
+            content_type=new.content_type,
+            headers=json.dumps(new.headers),
+            user_metadata=json.dumps(new.user_metadata),
+            checksums=json.dumps(new.checksums),
+            backend_etag=backend_etag,
+            version_id=version_id,
+            if_match=list(conditions.if_match),
+            if_none_match=list(conditions.if_none_match),
+            grace=interval(self.grace_seconds),
+        )
+        if outcome == "lost":
+            raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
+        if outcome == "precondition":
+            raise PreconditionFailed()
+        return ObjectInfo(
+            bucket=new.bucket,
+            key=new.key,
+            object_id=object_id,
+            size_bytes=new.size_bytes,
+            etag=new.md5,
+            content_type=new.content_type,
+            last_modified=last_modified,
+            headers=new.headers,
+            user_metadata=new.user_metadata,
+            checksums=new.checksums,
+        )
+
+    async def settle(self, claim: Claim) -> CopyState | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        copy_id = claim.copy.copy_id
+        text = statements()
+        # The UPDATE waits for the old session's row lock, where that still lives.
+        rows = await self._fresh(text["abandon"], copy_id=copy_id, landed=True)
+        if rows:
+            return CopyState.ABANDONED
+        rows = await self._fresh(text["state"], copy_id=copy_id)
+        return CopyState(rows[0][0]) if rows else None
+
+    async def release(self, claim: Claim) -> None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        await self._decided("release", copy_id=claim.copy.copy_id)
+
+    async def abandon(self, claim: Claim, *, landed: bool) -> None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        await self._decided("abandon", copy_id=claim.copy.copy_id, landed=landed)
+
+    async def delete(self, bucket: str, key: str) -> None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        await self._decided(
+            "delete", bucket=bucket, key=key, grace=interval(self.grace_seconds)
+        )
+
+    async def head(self, bucket: str, key: str) -> ObjectInfo | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        rows = await self._decided("head", bucket=bucket, key=key)
+        return _info(bucket, rows[0]) if rows else None
+
+    async def find(self, bucket: str, key: str) -> StoredObject | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        rows = await self._decided("find", bucket=bucket, key=key)
+        return _stored(bucket, rows) if rows else None
+
+    async def list_objects(
+        self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
+    ) -> ListPage:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        if limit <= 0:
+            return ListPage((), (), None)
+        rows = await self._decided(
+            "list",
+            bucket=bucket,
+            prefix=prefix,
+            delimiter=delimiter,
+            after=after,
+            limit=limit + 1,
+        )
+        page = rows[:limit]
+        return ListPage(
+            contents=tuple(_info(bucket, row[1:]) for row in page if row[0] is None),
+            common_prefixes=tuple(row[0] for row in page if row[0] is not None),
+            next_after=(page[-1][0] or page[-1][1]) if len(rows) > limit else None,
+        )
+
+    async def pin(self, object_id: str) -> None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        await self._decided(
+            "pin", object_id=object_id, hold=interval(self.grace_seconds)
+        )
+
+    async def _run(self, name: str, **parameters: Any) -> list[Row]:
+        """A statement by name; a refusal by the server means that it did not happen."""
+        try:
+            return await self.pool.query(statements()[name], parameters)
+        except psycopg2.Error as why:
+            raise StoreUnavailable(f"{name}: {why}".strip()) from why
+
+    async def _decided(self, name: str, **parameters: Any) -> list[Row]:
+        """
+        Like :meth:`_run`, where an unknown outcome needs no looking after.
+
+        A claim nobody knows of runs out by its lease; the others can be said again.
+        """
+        try:
+            return await self._run(name, **parameters)
+        except OutcomeUnknown as why:
+            raise StoreUnavailable(f"{name}: {why}") from why
+
+    async def _fresh(self, sql: str, **parameters: Any) -> list[Row]:
+        try:
+            return await self.pool.fresh(sql, parameters)
+        except (psycopg2.Error, OutcomeUnknown) as why:
+            raise StoreUnavailable(str(why).strip()) from why
+
+
+def interval(seconds: float) -> str:
+    """*seconds* in PostgreSQL's words."""
+    return f"{seconds:.6f} seconds"
+
+
+def _info(bucket: str, row: Sequence[Any]) -> ObjectInfo:
+    key, object_id, size_bytes, etag, content_type, last_modified, *rest = row
+    headers, user_metadata, checksums = rest if rest else ({}, {}, {})
+    return ObjectInfo(
+        bucket=bucket,
+        key=key,
+        object_id=object_id,
+        size_bytes=size_bytes,
+        etag=etag,
+        content_type=content_type,
+        last_modified=last_modified,
+        headers=headers,
+        user_metadata=user_metadata,
+        checksums=checksums,
+    )
+
+
+def _stored(bucket: str, rows: Sequence[Row]) -> StoredObject:
+    parts: dict[str, tuple[Row, list[Copy]]] = {}
+    for row in rows:
+        part_id, _number, _offset, size_bytes, _md5 = row[9:14]
+        copy_id, backend_name, backend_key, backend_etag, version_id = row[14:19]
+        _, copies = parts.setdefault(part_id, (row, []))
+        if copy_id is not None:
+            copies.append(
+                Copy(
+                    copy_id,
+                    part_id,
+                    backend_name,
+                    backend_key,
+                    size_bytes,
+                    backend_etag,
+                    version_id,
+                )
+            )
+    return StoredObject(
+        _info(bucket, rows[0][:9]),
+        tuple(
+            Part(part_id, row[10], row[11], row[12], row[13], tuple(copies))
+            for part_id, (row, copies) in parts.items()
+        ),
+    )

@@ -1,0 +1,191 @@
+"""
+A pool of connections to the primary.
+
+It opens connections as they are needed, never hands out one that it knows is dead,
+keeps waiting callers in a bounded queue, and turns every failure into one of three:
+the statement did not happen (:class:`StoreUnavailable`), nobody knows
+(:class:`OutcomeUnknown`), or the server refused it for what it says
+(``psycopg2.Error``, for :mod:`s3proxy.store.ledger` to read).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg2
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from s3proxy.errors import OutcomeUnknown, StoreUnavailable
+from s3proxy.store.connection import Connection, Row, connect, shield
+from s3proxy.store.dsn import resolved
+
+# SQLSTATEs of a transaction that the server undid because of another one.
+_TRY_AGAIN = frozenset({"40001", "40P01"})
+# Classes that the server sends when it, or the session, is ending; whether the
+# transaction had been committed by then, they do not say.
+_ENDING = frozenset({"08", "57", "58", "XX"})
+# A primary that was demoted refuses writes: the connection leads to the wrong server.
+_READ_ONLY = "25006"
+
+
+@define(eq=False)
+class Pool:
+    """
+    :ivar arguments: libpq's, before names are resolved.
+    :ivar max_connections: More callers than this wait.
+    :ivar max_waiting: More waiting callers than this fail at once.
+    """
+
+    arguments: Mapping[str, Any]
+    reactor: Any
+    max_connections: int = 10
+    max_waiting: int = 1000
+    connect_timeout_seconds: float = 10.0
+    statement_timeout_seconds: float = 15.0
+    _idle: list[Connection] = field(factory=list)
+    _count: int = 0
+    _waiting: deque[Deferred[None]] = field(factory=deque)
+    _closed: bool = False
+    #: When the database was last found to be away, by the reactor's clock.
+    last_failure_seconds: float | None = None
+    _log = Logger()
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout_seconds: float | None = None,
+    ) -> list[Row]:
+        """
+        Run one statement in a transaction of its own.
+
+        Once begun it is finished whatever becomes of the caller.
+
+        :raises StoreUnavailable: It did not happen.
+        :raises OutcomeUnknown: The connection broke while it was under way.
+        :raises psycopg2.Error: The server refused it; it did not happen.
+        """
+        work = Deferred.fromCoroutine(self._query(sql, parameters, timeout_seconds))
+        rows: list[Row] = await shield(work)
+        return rows
+
+    async def fresh(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[Row]:
+        """Run one statement on a connection that nothing has used before."""
+        connection = await self._open()
+        try:
+            return await self._run(connection, sql, parameters, None)
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Close what is idle now, and what is in use when it comes back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+        while self._waiting:
+            self._waiting.popleft().errback(StoreUnavailable("the daemon is stopping"))
+
+    async def _query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None,
+        timeout_seconds: float | None,
+    ) -> list[Row]:
+        for attempt in range(5):
+            connection = await self._take()
+            try:
+                return await self._run(connection, sql, parameters, timeout_seconds)
+            except psycopg2.Error as why:
+                if why.pgcode not in _TRY_AGAIN or attempt == 4:
+                    raise
+            finally:
+                self._give_back(connection)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _run(
+        self,
+        connection: Connection,
+        sql: str,
+        parameters: Mapping[str, Any] | None,
+        timeout_seconds: float | None,
+    ) -> list[Row]:
+        try:
+            return await connection.query(
+                sql, parameters, timeout_seconds or self.statement_timeout_seconds
+            )
+        except psycopg2.Error as why:
+            if why.pgcode == _READ_ONLY:
+                connection.close()
+                self._note_failure(why)
+                raise StoreUnavailable("the database is read-only") from why
+            if why.pgcode is not None and why.pgcode[:2] not in _ENDING:
+                raise
+            connection.close()
+            self._note_failure(why)
+            raise OutcomeUnknown(_first_line(why)) from why
+        except Exception as why:
+            # ConnectionDone of a closed connection, above all.
+            connection.close()
+            self._note_failure(why)
+            raise OutcomeUnknown(f"{type(why).__name__}: {_first_line(why)}") from why
+
+    async def _take(self) -> Connection:
+        while True:
+            if self._closed:
+                raise StoreUnavailable("the daemon is stopping")
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.broken:
+                    return connection
+                self._count -= 1
+                connection.close()
+            if self._count < self.max_connections:
+                self._count += 1
+                try:
+                    return await self._open()
+                except BaseException:
+                    self._count -= 1
+                    self._wake_one()
+                    raise
+            if len(self._waiting) >= self.max_waiting:
+                raise StoreUnavailable("too many requests wait for the database")
+            turn: Deferred[None] = Deferred()
+            self._waiting.append(turn)
+            await turn
+
+    def _give_back(self, connection: Connection) -> None:
+        if connection.broken or self._closed:
+            self._count -= 1
+            connection.close()
+        else:
+            self._idle.append(connection)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().callback(None)
+
+    async def _open(self) -> Connection:
+        try:
+            arguments = await resolved(self.arguments, self.reactor)
+            return await connect(arguments, self.reactor, self.connect_timeout_seconds)
+        except Exception as why:
+            self._note_failure(why)
+            raise StoreUnavailable(_first_line(why)) from why
+
+    def _note_failure(self, why: BaseException) -> None:
+        now = self.reactor.seconds()
+        if self.last_failure_seconds is None or now - self.last_failure_seconds > 5:
+            self._log.warn("database: {reason}", reason=_first_line(why))
+        self.last_failure_seconds = now
+
+
+def _first_line(why: BaseException) -> str:
+    return (str(why).strip().splitlines() or [type(why).__name__])[0]

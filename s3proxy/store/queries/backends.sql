@@ -1,0 +1,33 @@
+-- name: backend_rows
+SELECT q.backend_name, q.location, q.bytes_limit, q.bytes_used,
+       EXISTS (SELECT 1 FROM object_locations l WHERE l.backend_name = q.backend_name)
+  FROM backend_quotas q
+ ORDER BY q.backend_name
+
+-- name: put_backend
+INSERT INTO backend_quotas (backend_name, location, bytes_limit)
+VALUES (%(name)s::text, %(location)s::text, %(bytes_limit)s::bigint)
+ON CONFLICT (backend_name) DO UPDATE
+   SET bytes_limit = excluded.bytes_limit, location = excluded.location,
+       updated_at = now()
+ WHERE (backend_quotas.bytes_limit, backend_quotas.location)
+       IS DISTINCT FROM (excluded.bytes_limit, excluded.location)
+
+-- name: put_bucket
+INSERT INTO buckets (bucket) VALUES (%(bucket)s::text) ON CONFLICT DO NOTHING
+
+-- name: bucket_rows
+SELECT bucket, created_at FROM buckets ORDER BY bucket
+
+-- name: stray_buckets
+-- Buckets that hold objects: one probe of the primary key for each.
+WITH RECURSIVE held AS (
+    (SELECT bucket FROM objects ORDER BY bucket LIMIT 1)
+    UNION ALL
+    SELECT (SELECT o.bucket FROM objects o WHERE o.bucket > held.bucket
+             ORDER BY o.bucket LIMIT 1)
+      FROM held WHERE held.bucket IS NOT NULL)
+SELECT bucket FROM held WHERE bucket IS NOT NULL
+
+-- name: installation_id
+SELECT installation_id FROM installation

@@ -1,0 +1,29 @@
+-- name: extend
+UPDATE object_locations SET due_at = clock_timestamp() + %(lease)s::interval
+ WHERE copy_id = ANY (%(copy_ids)s::text[]) AND state = 'claimed'
+RETURNING copy_id
+
+-- name: release
+DELETE FROM object_locations WHERE copy_id = %(copy_id)s::text AND state = 'claimed'
+
+-- name: abandon
+UPDATE object_locations
+   SET state = 'abandoned', due_at = clock_timestamp(),
+       delete_twice = %(landed)s::boolean
+ WHERE copy_id = %(copy_id)s::text AND state = 'claimed'
+RETURNING copy_id
+
+-- name: state
+SELECT state FROM object_locations WHERE copy_id = %(copy_id)s::text
+
+-- name: reap
+SELECT ledger_reap(%(limit)s::integer, %(lease)s::interval)
+
+-- name: collect
+SELECT o_copy_id, o_attempts, o_backend_key, o_version_id
+  FROM ledger_collect(%(backend)s::text, %(limit)s::integer, %(hold)s::interval,
+                      %(lease)s::interval)
+
+-- name: collected
+SELECT ledger_collected(%(copy_ids)s::text[], %(attempts)s::integer[],
+                        %(late)s::interval)

@@ -1,0 +1,49 @@
+-- name: claim
+SELECT outcome, o_copy_id, o_part_id, o_backend_name, o_backend_key
+  FROM ledger_claim(%(backends)s::text[], %(bucket)s::text, %(key)s::text,
+                    %(opaque)s::boolean, %(size_bytes)s::bigint, %(lease)s::interval,
+                    %(if_match)s::text[], %(if_none_match)s::text[])
+
+-- name: commit
+SELECT outcome, o_object_id, o_last_modified
+  FROM ledger_commit(%(copy_id)s::text, %(bucket)s::text, %(key)s::text,
+                     %(size_bytes)s::bigint, %(md5)s::text, %(content_type)s::text,
+                     %(headers)s::jsonb, %(user_metadata)s::jsonb,
+                     %(checksums)s::jsonb, %(backend_etag)s::text,
+                     %(version_id)s::text, %(if_match)s::text[],
+                     %(if_none_match)s::text[], %(grace)s::interval)
+
+-- name: delete
+SELECT ledger_delete(%(bucket)s::text, %(key)s::text, %(grace)s::interval)
+
+-- name: head
+SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
+       o.headers, o.user_metadata, o.checksums
+  FROM objects o
+ WHERE o.bucket = %(bucket)s::text AND o.object_key = %(key)s::text
+
+-- name: find
+SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
+       o.headers, o.user_metadata, o.checksums,
+       p.part_id, p.part_number, p.offset_bytes, p.size_bytes, p.md5,
+       l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id
+  FROM objects o
+  JOIN object_parts p ON p.object_id = o.object_id
+  LEFT JOIN object_locations l ON l.part_id = p.part_id AND l.state = 'live'
+ WHERE o.bucket = %(bucket)s::text AND o.object_key = %(key)s::text
+ ORDER BY p.part_number, l.copy_id
+
+-- name: list
+SELECT common_prefix, (listed).object_key, (listed).object_id, (listed).size_bytes,
+       (listed).etag, (listed).content_type, (listed).last_modified
+  FROM ledger_list(%(bucket)s::text, %(prefix)s::text, %(delimiter)s::text,
+                   %(after)s::text, %(limit)s::integer)
+
+-- name: pin
+INSERT INTO read_pins (object_id, until)
+VALUES (%(object_id)s::text, clock_timestamp() + %(hold)s::interval)
+ON CONFLICT (object_id) DO UPDATE SET until = greatest(read_pins.until, excluded.until)
+RETURNING object_id
+
+-- name: unpin_expired
+DELETE FROM read_pins WHERE until < clock_timestamp()

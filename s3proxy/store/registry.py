@@ -1,0 +1,93 @@
+"""What the ledger knows of backends and buckets, brought in line at start."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+import psycopg2
+from attrs import define, frozen
+
+from s3proxy.errors import OutcomeUnknown, StoreError, StoreUnavailable
+from s3proxy.store.connection import Row
+from s3proxy.store.pool import Pool
+from s3proxy.store.statements import statements
+
+
+class BackendMoved(StoreError):
+    """A configured backend is not where the ledger has its bytes; says what to do."""
+
+
+@frozen
+class BackendEntry:
+    """A backend as configured: where it is, and how much may go there (0: no limit)."""
+
+    name: str
+    location: str
+    bytes_limit: int
+
+
+@define(eq=False)
+class Registry:
+    """Reads and writes ``backend_quotas`` and ``buckets``."""
+
+    pool: Pool
+
+    async def register(
+        self, backends: Collection[BackendEntry], accept_moved: Collection[str]
+    ) -> None:
+        """
+        Record limits, and locations at first use.
+
+        :param accept_moved: Names whose move or absence the operator vouches for.
+        :raises BackendMoved: A location differs from the recorded one, or a backend
+            that still has rows is not configured.
+        """
+        problems = []
+        configured: Mapping[str, BackendEntry] = {each.name: each for each in backends}
+        for name, location, _limit, _used, has_rows in await self._run("backend_rows"):
+            entry = configured.get(name)
+            if name in accept_moved:
+                continue
+            if entry is None and has_rows:
+                problems.append(
+                    f"backend {name} ({location}) still has rows in the ledger but is "
+                    f"not configured: add it again, or pass --accept-moved {name} if "
+                    "its bytes are to stay unreachable"
+                )
+            elif entry and location and entry.location != location and has_rows:
+                problems.append(
+                    f"backend {name} is at {entry.location}, but its bytes were "
+                    f"written to {location}: mend the configuration, or pass "
+                    f"--accept-moved {name} if you have moved the bytes there"
+                )
+        if problems:
+            raise BackendMoved("; ".join(problems))
+        for each in backends:
+            await self._run(
+                "put_backend",
+                name=each.name,
+                location=each.location,
+                bytes_limit=each.bytes_limit,
+            )
+
+    async def register_bucket(self, bucket: str) -> list[str]:
+        """Make sure of *bucket*; returns other buckets that hold objects."""
+        await self._run("put_bucket", bucket=bucket)
+        held = [name for (name,) in await self._run("stray_buckets")]
+        return [name for name in held if name != bucket]
+
+    async def buckets(self) -> list[tuple[str, datetime]]:
+        """Buckets by name, with the time they were made."""
+        return [(name, made) for name, made in await self._run("bucket_rows")]
+
+    async def installation_id(self) -> str:
+        """Which installation this database is."""
+        ((found,),) = await self._run("installation_id")
+        return str(found)
+
+    async def _run(self, statement: str, **parameters: object) -> list[Row]:
+        try:
+            return await self.pool.query(statements()[statement], parameters)
+        except (psycopg2.Error, OutcomeUnknown) as why:
+            raise StoreUnavailable(f"{statement}: {why}".strip()) from why

@@ -1,0 +1,30 @@
+"""
+The statements of ``queries/*.sql``, by name.
+
+Each begins with a line ``-- name: NAME`` and goes on to the next such line or the end
+of its file. Parameters are psycopg2's ``%(name)s``.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+@cache
+def statements() -> dict[str, str]:
+    """Every statement by its name; a name that is used twice raises ValueError."""
+    found: dict[str, str] = {}
+    folder = resources.files("s3proxy.store") / "queries"
+    for entry in sorted(folder.iterdir(), key=lambda each: each.name):
+        if not entry.name.endswith(".sql"):
+            continue
+        _, *pairs = _NAME.split(entry.read_text("utf-8"))
+        for name, text in zip(pairs[::2], pairs[1::2], strict=True):
+            if name in found:
+                raise ValueError(f"queries/{entry.name}: {name} is there twice")
+            found[name] = text.strip()
+    return found
