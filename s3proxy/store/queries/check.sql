@@ -11,18 +11,15 @@ SELECT q.backend_name, q.bytes_used, q.bytes_limit,
  ORDER BY q.backend_name
 
 -- name: live_page
-SELECT copy_id, backend_key, size_bytes, backend_etag
+SELECT copy_id, backend_key, size_bytes, backend_etag, state
   FROM object_locations
  WHERE backend_name = %(backend)s::text AND state = 'live'
    AND copy_id > %(after)s::text
  ORDER BY copy_id LIMIT %(limit)s::integer
 
--- name: still_live
-SELECT copy_id FROM object_locations
- WHERE copy_id = %(copy_id)s::text AND state = 'live'
-
--- name: known_keys
-SELECT backend_key FROM object_locations
+-- name: rows_of_keys
+SELECT copy_id, backend_key, size_bytes, backend_etag, state
+  FROM object_locations
  WHERE backend_name = %(backend)s::text
    AND backend_key = ANY (%(backend_keys)s::text[])
 

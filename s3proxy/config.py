@@ -1,0 +1,210 @@
+"""
+Reading the configuration.
+
+One :func:`load` turns text and environment into a frozen :class:`Config`, or refuses
+with every problem found. Rooms receive the values that they need, never a Config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from s3proxy import config_values as values
+from s3proxy.config_model import (
+    SSL_MODES,
+    AuthConfig,
+    BackendConfig,
+    Config,
+    DatabaseConfig,
+    LedgerConfig,
+    MetricsConfig,
+    ServerConfig,
+    TelemetryConfig,
+    TracingConfig,
+)
+from s3proxy.config_parse import Section, parse_yaml
+from s3proxy.errors import ConfigError
+
+__all__ = [
+    "AuthConfig",
+    "BackendConfig",
+    "Config",
+    "DatabaseConfig",
+    "LedgerConfig",
+    "MetricsConfig",
+    "ServerConfig",
+    "TelemetryConfig",
+    "TracingConfig",
+    "load",
+]
+
+
+def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Config:
+    """
+    Read a configuration.
+
+    :param text: YAML; empty text is a configuration with every default.
+    :param environ: Where ``${NAME}`` in its strings is looked up.
+    :raises ConfigError: One line per problem, each with the path of its key.
+    """
+    document = parse_yaml(text)
+    problems: list[str] = []
+    root = Section("", {} if document is None else document, environ, problems)
+    telemetry = _telemetry(root.section("telemetry"))
+    config = Config(
+        data_dir=Path(root.get("data_dir", values.path, str(default_data_dir))),
+        server=_server(root.section("server"), telemetry.metrics),
+        auth=_auth(root.section("auth")),
+        database=_database(root.section("database")) if "database" in root else None,
+        backends=_backends(root.sections("backends")),
+        telemetry=telemetry,
+        ledger=_ledger(root.section("ledger")),
+    )
+    root.finish()
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
+    default = ServerConfig()
+    server = ServerConfig(
+        listen_addr=section.get("listen_addr", values.address, default.listen_addr),
+        virtual_bucket=section.get(
+            "virtual_bucket", values.bucket_name, default.virtual_bucket
+        ),
+        max_object_size=section.get(
+            "max_object_size",
+            values.whole("a whole number of bytes, at least 1", 1),
+            default.max_object_size,
+        ),
+    )
+    if server.virtual_bucket in ("health", metrics.path.split("/")[1]):
+        section.problem("virtual_bucket", "want another name than a path of the server")
+    section.finish()
+    return server
+
+
+def _auth(section: Section) -> AuthConfig:
+    auth = AuthConfig(
+        access_key_id=section.get("access_key_id", values.access_key, None),
+        secret_access_key=section.get(
+            "secret_access_key", values.trimmed, None, secret=True
+        ),
+        token=section.get("token", values.header_value, None, secret=True),
+    )
+    for key, other in (
+        ("access_key_id", "secret_access_key"),
+        ("secret_access_key", "access_key_id"),
+    ):
+        if other in section and key not in section:
+            section.problem(key, f"is missing, and {other} is given: want both or none")
+    section.finish()
+    return auth
+
+
+def _database(section: Section) -> DatabaseConfig:
+    default = DatabaseConfig("", 5432, "", "", None)
+    count = values.whole("a whole number from 1 to 1000", 1, 1000)
+    max_conns = section.get("max_conns", count, default.max_conns)
+    database = DatabaseConfig(
+        host=section.get("host", values.database_hosts, "", required=True),
+        port=section.get("port", values.port, default.port),
+        database=section.get("database", values.text, "", required=True),
+        user=section.get("user", values.text, "", required=True),
+        password=section.get("password", values.text, None, secret=True),
+        ssl_mode=section.get("ssl_mode", values.one_of(*SSL_MODES), default.ssl_mode),
+        ssl_root_cert=section.get("ssl_root_cert", values.path, None),
+        max_conns=max_conns,
+        min_conns=section.get(
+            "min_conns",
+            values.whole("a whole number from 0 to max_conns", 0, max_conns),
+            min(default.min_conns, max_conns),
+        ),
+        max_conn_lifetime_seconds=section.get(
+            "max_conn_lifetime", values.duration(), default.max_conn_lifetime_seconds
+        ),
+    )
+    section.finish()
+    return database
+
+
+def _backends(sections: Sequence[Section]) -> tuple[BackendConfig, ...]:
+    backends = tuple(_backend(section) for section in sections)
+    names: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for section, backend in zip(sections, backends, strict=True):
+        first = names.setdefault(backend.name, section.path)
+        if backend.name and first != section.path:
+            section.problem("name", f"want a name of its own, it is that of {first}")
+        first = places.setdefault(backend.identity, section.path)
+        if backend.endpoint and backend.bucket and first != section.path:
+            section.problem(
+                "bucket", f"want a place of its own, endpoint and bucket are of {first}"
+            )
+    return backends
+
+
+def _backend(section: Section) -> BackendConfig:
+    def required(key: str, convert: values.ToText, *, secret: bool = False) -> str:
+        return section.get(key, convert, "", required=True, secret=secret)
+
+    path_style = section.get("force_path_style", values.boolean, False)
+    backend = BackendConfig(
+        name=required("name", values.word),
+        endpoint=required("endpoint", values.endpoint),
+        region=section.get("region", values.word, "us-east-1"),
+        bucket=required(
+            "bucket", values.legacy_bucket_name if path_style else values.bucket_name
+        ),
+        access_key_id=required("access_key_id", values.access_key),
+        secret_access_key=required("secret_access_key", values.trimmed, secret=True),
+        force_path_style=path_style,
+        quota_bytes=section.get(
+            "quota_bytes", values.whole("a whole number of bytes"), 0, required=True
+        ),
+    )
+    section.finish()
+    return backend
+
+
+def _telemetry(section: Section) -> TelemetryConfig:
+    metrics, tracing = section.section("metrics"), section.section("tracing")
+    telemetry = TelemetryConfig(
+        metrics=MetricsConfig(
+            enabled=metrics.get("enabled", values.boolean, False),
+            path=metrics.get("path", values.metrics_path, "/metrics"),
+        ),
+        tracing=TracingConfig(
+            enabled=tracing.get("enabled", values.boolean, False),
+            endpoint=tracing.get("endpoint", values.target, None),
+            insecure=tracing.get("insecure", values.boolean, False),
+            sample_rate=tracing.get(
+                "sample_rate", values.number("a number from 0 to 1", 0, 1), 1.0
+            ),
+        ),
+    )
+    if telemetry.tracing.enabled and "endpoint" not in tracing:
+        tracing.problem("endpoint", "is missing, and tracing is enabled")
+    for each in (metrics, tracing, section):
+        each.finish()
+    return telemetry
+
+
+def _ledger(section: Section) -> LedgerConfig:
+    default = LedgerConfig()
+    ledger = LedgerConfig(
+        lease_seconds=section.get("lease", values.duration(), default.lease_seconds),
+        grace_seconds=section.get(
+            "grace", values.duration(zero=True), default.grace_seconds
+        ),
+        late_seconds=section.get(
+            "late", values.duration(zero=True), default.late_seconds
+        ),
+        collect_interval_seconds=section.get(
+            "collect_interval", values.duration(), default.collect_interval_seconds
+        ),
+    )
+    section.finish()
+    return ledger

@@ -1,0 +1,190 @@
+"""
+The configuration: what can be set, what it means, and what it is when left out.
+
+Frozen values with every default; :mod:`s3proxy.config` reads them from a file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from attrs import field, frozen
+
+from s3proxy.config_values import split_address
+
+SSL_MODES: Final = (
+    "disable",
+    "allow",
+    "prefer",
+    "require",
+    "verify-ca",
+    "verify-full",
+)
+
+
+@frozen
+class ServerConfig:
+    """
+    The front door.
+
+    :ivar listen_addr: ``host:port``, ``:port`` (every IPv4 address) or
+        ``[IPv6]:port``; port 0 takes a free one.
+    :ivar virtual_bucket: The one bucket that clients see.
+    :ivar max_object_size: The largest accepted body, in bytes.
+    """
+
+    listen_addr: str = "0.0.0.0:9000"
+    virtual_bucket: str = "unified"
+    max_object_size: int = 5 * 1024**3
+
+    @property
+    def listen_host(self) -> str:
+        """Host of *listen_addr*; ``""`` for every one, IPv6 without brackets."""
+        return split_address(self.listen_addr)[0]
+
+    @property
+    def listen_port(self) -> int:
+        """Port of *listen_addr*."""
+        return split_address(self.listen_addr)[1]
+
+
+@frozen
+class AuthConfig:
+    """
+    What clients must show. With neither key nor token, authentication is off.
+
+    :ivar access_key_id: For SigV4; comes with its secret or not at all.
+    :ivar token: For the ``X-Proxy-Token`` header.
+    """
+
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether clients must authenticate at all."""
+        return self.access_key_id is not None or self.token is not None
+
+
+@frozen
+class DatabaseConfig:
+    """
+    The ledger's PostgreSQL.
+
+    :ivar host: One or several, parted by commas, as libpq takes them; a directory is
+        that of a Unix socket.
+    :ivar password: None where the server asks for none.
+    :ivar ssl_mode: libpq's ``sslmode``.
+    :ivar ssl_root_cert: libpq's ``sslrootcert``: the file of the authority.
+    :ivar max_conns: Connections of one process, at most.
+    :ivar min_conns: Connections to keep open when idle; without effect yet.
+    :ivar max_conn_lifetime_seconds: A connection's age at its end; without effect yet.
+    """
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str | None = field(repr=False)
+    ssl_mode: str = "disable"
+    ssl_root_cert: str | None = None
+    max_conns: int = 10
+    min_conns: int = 5
+    max_conn_lifetime_seconds: float = 3600.0
+
+
+@frozen
+class BackendConfig:
+    """
+    One bucket of one S3 account.
+
+    :ivar endpoint: Scheme, host and port, lower-case, no default port, no path.
+    :ivar quota_bytes: Bytes that may be stored there; 0 = no limit.
+    :ivar location: Names the storage where the endpoint does not (an embedded server
+        whose port changes). Cannot be set in a file.
+    """
+
+    name: str
+    endpoint: str
+    region: str
+    bucket: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    force_path_style: bool
+    quota_bytes: int
+    location: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What this backend is, whatever its name: *location*, or host and bucket."""
+        return self.location or f"{self.endpoint.partition('//')[2]}/{self.bucket}"
+
+
+@frozen
+class MetricsConfig:
+    """Prometheus metrics; *path* is where they are served."""
+
+    enabled: bool = False
+    path: str = "/metrics"
+
+
+@frozen
+class TracingConfig:
+    """
+    OpenTelemetry tracing.
+
+    :ivar endpoint: ``host:port`` of an OTLP/gRPC collector.
+    :ivar insecure: Without TLS.
+    :ivar sample_rate: Share of requests that are traced, 0 to 1.
+    """
+
+    enabled: bool = False
+    endpoint: str | None = None
+    insecure: bool = False
+    sample_rate: float = 1.0
+
+
+@frozen
+class TelemetryConfig:
+    """Metrics and tracing."""
+
+    metrics: MetricsConfig = MetricsConfig()
+    tracing: TracingConfig = TracingConfig()
+
+
+@frozen
+class LedgerConfig:
+    """
+    The ledger's clocks, in seconds.
+
+    :ivar lease_seconds: How long an upload's claim stands without an extension.
+    :ivar grace_seconds: How long replaced and deleted bytes stay for readers.
+    :ivar late_seconds: When what may have landed late is deleted a second time.
+    :ivar collect_interval_seconds: Between two rounds of the collector.
+    """
+
+    lease_seconds: float = 600.0
+    grace_seconds: float = 60.0
+    late_seconds: float = 3600.0
+    collect_interval_seconds: float = 10.0
+
+
+@frozen
+class Config:
+    """
+    Everything.
+
+    :ivar database: None = the embedded PostgreSQL.
+    :ivar backends: In order of preference; empty = the embedded ones.
+    :ivar data_dir: Where the embedded servers and generated keys live.
+    """
+
+    data_dir: Path
+    server: ServerConfig = ServerConfig()
+    auth: AuthConfig = AuthConfig()
+    database: DatabaseConfig | None = None
+    backends: tuple[BackendConfig, ...] = ()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    ledger: LedgerConfig = LedgerConfig()

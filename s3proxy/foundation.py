@@ -1,0 +1,151 @@
+"""
+What daemon and subcommands stand on: embedded parts, database, backends.
+
+With :mod:`s3proxy.service`, the composition root: nothing else builds a store or a
+backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg2
+from attrs import frozen
+
+from s3proxy.backend.client import S3Backend
+from s3proxy.commands.context import Context
+from s3proxy.config import BackendConfig, Config, DatabaseConfig
+from s3proxy.embedded.runtime import Embedded
+from s3proxy.errors import StoreUnavailable
+from s3proxy.store.checks import Checks
+from s3proxy.store.connection import connect
+from s3proxy.store.dsn import connection_arguments, resolved
+from s3proxy.store.pool import Pool
+from s3proxy.store.registry import BackendEntry, Registry
+from s3proxy.store.schema import apply_schema
+
+_CONNECT_TIMEOUT_SECONDS = 10.0
+
+
+@frozen
+class Foundation:
+    """
+    Opened parts; :meth:`close` them in the end.
+
+    :ivar configs: The backends' configurations, in order of preference.
+    :ivar backends: By name, in that order.
+    """
+
+    embedded: Embedded
+    pool: Pool
+    registry: Registry
+    configs: tuple[BackendConfig, ...]
+    backends: dict[str, S3Backend]
+    installation_id: str
+
+    async def close(self) -> None:
+        """Close connections, then stop the embedded servers."""
+        self.pool.close()
+        for backend in self.backends.values():
+            await backend.close()
+        await self.embedded.stop()
+
+
+async def open_foundation(config: Config, *, reactor: Any) -> Foundation:
+    """
+    Start what is embedded, reach the database, bring its schema up to date.
+
+    :raises StoreUnavailable: The database cannot be reached; says what was tried.
+    :raises SchemaRefused: It cannot hold the ledger.
+    :raises EmbeddedError: An embedded server did not start.
+    """
+    embedded = Embedded(
+        config.data_dir,
+        reactor,
+        want_postgres=config.database is None,
+        want_s3=not config.backends,
+    )
+    parts = await embedded.start()
+    try:
+        database = config.database or parts.database
+        assert database is not None
+        await _prepare(database, reactor)
+        pool = Pool(
+            connection_arguments(database),
+            reactor,
+            max_connections=database.max_conns,
+            connect_timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
+        )
+        registry = Registry(pool)
+        configs = config.backends or parts.backends
+        return Foundation(
+            embedded,
+            pool,
+            registry,
+            tuple(configs),
+            {each.name: S3Backend(each, reactor=reactor, now=_now) for each in configs},
+            await registry.installation_id(),
+        )
+    except BaseException:
+        await embedded.stop()
+        raise
+
+
+async def register(foundation: Foundation, accept_moved: Collection[str]) -> None:
+    """
+    Tell the ledger of the configured backends.
+
+    :raises BackendMoved: One is not where the ledger has its bytes.
+    """
+    await foundation.registry.register(
+        [
+            BackendEntry(each.name, each.identity, each.quota_bytes)
+            for each in foundation.configs
+        ],
+        accept_moved,
+    )
+
+
+@asynccontextmanager
+async def open_context(config: Config, *, reactor: Any) -> AsyncIterator[Context]:
+    """What a subcommand needs, closed after it."""
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        yield Context(
+            Checks(foundation.pool), foundation.backends, foundation.installation_id
+        )
+    finally:
+        await foundation.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _prepare(database: DatabaseConfig, reactor: Any) -> None:
+    tried = (
+        f"database {database.database!r} at {database.host}:{database.port} as user "
+        f"{database.user!r}, ssl_mode {database.ssl_mode}"
+    )
+    try:
+        connection = await connect(
+            await resolved(connection_arguments(database), reactor),
+            reactor,
+            _CONNECT_TIMEOUT_SECONDS,
+        )
+    except (psycopg2.Error, OSError) as why:
+        raise StoreUnavailable(
+            f"cannot reach {tried}: {str(why).strip() or type(why).__name__}. Check "
+            "the database section of the configuration, and that PostgreSQL runs."
+        ) from why
+    try:
+        await apply_schema(connection)
+    except psycopg2.Error as why:
+        raise StoreUnavailable(
+            f"cannot apply the schema to {tried}: {str(why).strip()}"
+        ) from why
+    finally:
+        connection.close()

@@ -1,0 +1,110 @@
+"""Conditional requests: RFC 9110 §13, in the precedence that S3 keeps to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from attrs import frozen
+
+from s3proxy.errors import PreconditionFailed
+from s3proxy.s3.dates import parse_http_date
+
+# One ETag: quoted (then it may hold commas), or bare. S3's ETags are strong; a weak
+# mark is a proxy's doing and is dropped.
+_ETAG = re.compile(r'(?:W/)?(?:"([^"]*)"|([^",\s][^,]*))\s*(?:,|$)')
+
+
+@frozen
+class ReadConditions:
+    """
+    Conditions of a GET or HEAD, as sent.
+
+    :ivar if_match: ETags without quotes, or ``*``; empty when absent.
+    :ivar if_none_match: Likewise.
+    :ivar if_modified_since: Seconds since the epoch; None when absent or unparsable.
+    :ivar if_unmodified_since: Likewise.
+    :ivar if_range: An ETag or a date as sent; None when absent.
+    """
+
+    if_match: tuple[str, ...] = ()
+    if_none_match: tuple[str, ...] = ()
+    if_modified_since: int | None = None
+    if_unmodified_since: int | None = None
+    if_range: str | None = None
+
+
+def parse_etags(text: str | None) -> tuple[str, ...]:
+    """
+    Read a list of ETags: quoted, bare, weak, or ``*``.
+
+    :returns: Without quotes; empty for None and for "".
+    """
+    return tuple(
+        [
+            match[1] if match[1] is not None else match[2].strip()
+            for match in _ETAG.finditer(text or "")
+        ]
+    )
+
+
+def parse_read_conditions(headers: Mapping[str, str]) -> ReadConditions:
+    """Collect the conditions among *headers* (lower-case names)."""
+    return ReadConditions(
+        if_match=parse_etags(headers.get("if-match")),
+        if_none_match=parse_etags(headers.get("if-none-match")),
+        if_modified_since=_seconds(headers.get("if-modified-since")),
+        if_unmodified_since=_seconds(headers.get("if-unmodified-since")),
+        if_range=headers.get("if-range"),
+    )
+
+
+def check_read(conditions: ReadConditions, etag: str, last_modified: datetime) -> bool:
+    """
+    Whether to send the object (true) or 304 Not Modified (false).
+
+    :param etag: The object's, without quotes.
+    :param last_modified: Aware; compared in whole seconds, as it is shown.
+    :raises PreconditionFailed: If-Match or If-Unmodified-Since does not hold.
+    """
+    modified = int(last_modified.timestamp())
+    if conditions.if_match:
+        if not _matches(conditions.if_match, etag):
+            raise PreconditionFailed(fields={"Condition": "If-Match"})
+    elif (
+        conditions.if_unmodified_since is not None
+        and modified > conditions.if_unmodified_since
+    ):
+        raise PreconditionFailed(fields={"Condition": "If-Unmodified-Since"})
+    if conditions.if_none_match:
+        return not _matches(conditions.if_none_match, etag)
+    return (
+        conditions.if_modified_since is None or modified > conditions.if_modified_since
+    )
+
+
+def range_applies(
+    conditions: ReadConditions, etag: str, last_modified: datetime
+) -> bool:
+    """
+    Whether the Range header counts; false when If-Range names another version.
+
+    A client that goes on with a broken download asks so, and gets the whole object
+    instead of a piece that does not fit what it has.
+    """
+    if conditions.if_range is None:
+        return True
+    when = parse_http_date(conditions.if_range)
+    if when is not None:
+        return int(when.timestamp()) == int(last_modified.timestamp())
+    return etag in parse_etags(conditions.if_range)
+
+
+def _matches(wanted: tuple[str, ...], etag: str) -> bool:
+    return "*" in wanted or etag in wanted
+
+
+def _seconds(text: str | None) -> int | None:
+    when = None if text is None else parse_http_date(text)
+    return None if when is None else int(when.timestamp())

@@ -1,0 +1,168 @@
+"""Readers of single headers and query parameters, each with S3's limits and errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from s3proxy.errors import (
+    EntityTooLarge,
+    InvalidArgument,
+    MetadataTooLarge,
+    MissingContentLength,
+    NotImplementedYet,
+)
+
+MAX_KEYS = 1000
+MAX_METADATA_BYTES = 2048
+
+# Kept with the object and given back; Content-Type has a field of its own.
+_KEPT = (
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+)
+_META = "x-amz-meta-"
+# Parameter to the header that it overrides.
+OVERRIDES = {
+    "response-cache-control": "cache-control",
+    "response-content-disposition": "content-disposition",
+    "response-content-encoding": "content-encoding",
+    "response-content-language": "content-language",
+    "response-content-type": "content-type",
+    "response-expires": "expires",
+}
+_DIGITS = re.compile(r"\d+", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def fold(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Join the values of repeated headers with commas."""
+    folded: dict[str, str] = {}
+    for name, value in headers:
+        folded[name] = f"{folded[name]},{value}" if name in folded else value
+    return folded
+
+
+def single(pairs: Sequence[tuple[str, str]], known: frozenset[str]) -> dict[str, str]:
+    """
+    The query's pairs by name.
+
+    :param known: Names that mean something here, and so may not be sent twice.
+    :raises InvalidArgument: One was.
+    """
+    query: dict[str, str] = {}
+    for name, value in pairs:
+        if name in query and name in known:
+            raise bad_argument(name, f"The parameter '{name}' is sent more than once.")
+        query[name] = value
+    return query
+
+
+def max_keys(text: str | None) -> int:
+    """
+    Read ``max-keys``; over 1000 is 1000, absent too.
+
+    :raises InvalidArgument: It is no whole number, or negative.
+    """
+    if text is None:
+        return MAX_KEYS
+    if not _DIGITS.fullmatch(text):
+        raise bad_argument("max-keys", "Provided max-keys not an integer or negative.")
+    digits = text.lstrip("0") or "0"
+    return min(int(digits), MAX_KEYS) if len(digits) < 10 else MAX_KEYS
+
+
+def encoding_type(text: str | None) -> str | None:
+    """
+    Read ``encoding-type``.
+
+    :raises InvalidArgument: It is not "url".
+    """
+    if text is not None and text != "url":
+        raise bad_argument("encoding-type", "Invalid Encoding Method: want 'url'.")
+    return text
+
+
+def overrides(query: Mapping[str, str]) -> dict[str, str]:
+    """
+    Read the ``response-*`` parameters.
+
+    :returns: Header name (lower-case) to value: its UTF-8, latin-1 decoded, as header
+        values are everywhere.
+    :raises InvalidArgument: A value could inject a header: it has control characters.
+    """
+    values = {}
+    for name, header in OVERRIDES.items():
+        if name in query:
+            if _CONTROL.search(query[name]):
+                raise bad_argument(name, f"'{name}' has control characters.")
+            values[header] = query[name].encode().decode("latin-1")
+    return values
+
+
+def content_length(headers: Mapping[str, str]) -> int:
+    """
+    Read the length of an upload, in bytes.
+
+    :raises MissingContentLength: There is none, or the body comes chunked.
+    :raises EntityTooLarge: No object could be so large.
+    :raises InvalidArgument: It is no whole number.
+    """
+    text = headers.get("content-length")
+    if text is None or "transfer-encoding" in headers:
+        raise MissingContentLength()
+    if not _DIGITS.fullmatch(text):
+        raise bad_argument("Content-Length", "Content-Length is not a whole number.")
+    if len(text.lstrip("0")) > 18:
+        raise EntityTooLarge(fields={"ProposedSize": text[:100]})
+    return int(text.lstrip("0") or "0")
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The standard headers to keep with an object; empty ones are none."""
+    return {name: headers[name] for name in _KEPT if headers.get(name)}
+
+
+def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
+    """
+    The ``x-amz-meta-`` headers, without that prefix.
+
+    :raises MetadataTooLarge: Names and values sum up to over 2048 bytes.
+    """
+    metadata = {
+        name.removeprefix(_META): value
+        for name, value in headers.items()
+        if name.startswith(_META)
+    }
+    size = sum(len(name) + len(value) for name, value in metadata.items())
+    if size > MAX_METADATA_BYTES:
+        raise MetadataTooLarge(
+            fields={"Size": str(size), "MaxSizeAllowed": str(MAX_METADATA_BYTES)}
+        )
+    return metadata
+
+
+def refuse_framed_body(headers: Mapping[str, str]) -> None:
+    """
+    Refuse a body that must be decoded before it is stored.
+
+    The verifier refuses it too; but with authentication off, or with a token instead of
+    a signature, the framing would be stored as if it were the object.
+
+    :raises NotImplementedYet: It is aws-chunked.
+    """
+    codings = headers.get("content-encoding", "").lower().split(",")
+    if headers.get("x-amz-content-sha256", "").startswith("STREAMING-") or any(
+        coding.strip() == "aws-chunked" for coding in codings
+    ):
+        raise NotImplementedYet(
+            "Streaming uploads (aws-chunked bodies) are not served here yet."
+        )
+
+
+def bad_argument(name: str, message: str) -> InvalidArgument:
+    """An InvalidArgument that names its argument."""
+    return InvalidArgument(message, fields={"ArgumentName": name})

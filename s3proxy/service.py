@@ -1,0 +1,258 @@
+"""
+The composition root: configuration in, a running daemon out.
+
+Only this module and :mod:`s3proxy.foundation` know all the rooms.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, TextIO
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from s3proxy.banner import banner
+from s3proxy.commands.runner import exit_with
+from s3proxy.config import AuthConfig, Config
+from s3proxy.embedded.errors import EmbeddedError
+from s3proxy.embedded.keys import client_keys
+from s3proxy.errors import StoreError
+from s3proxy.foundation import Foundation, open_foundation, register
+from s3proxy.jobs.collecting import Collector
+from s3proxy.jobs.runner import Job, Jobs
+from s3proxy.manager.leases import Leases
+from s3proxy.manager.objects import Objects
+from s3proxy.manager.writing import Writer
+from s3proxy.store.janitor import Janitor
+from s3proxy.store.ledger import PostgresLedger
+from s3proxy.web.app import make_site
+from s3proxy.web.auth import Authenticator
+from s3proxy.web.site import StreamingSite
+
+#: How long requests under way may take after SIGTERM before they are broken off.
+DRAIN_SECONDS = 30.0
+
+#: What a client may name in its credential scope.
+REGIONS = ("us-east-1", "auto")
+
+
+def make_service(
+    config: Config,
+    *,
+    reactor: Any,
+    accept_moved: Collection[str] = (),
+    first_try: bool = False,
+    out: TextIO | None = None,
+) -> IService:
+    """
+    The daemon, not yet started.
+
+    :param accept_moved: Backends whose new place or absence the operator vouches for.
+    :param first_try: There is no configuration: generate client keys and show them.
+    :param out: Where they are shown; standard output by default.
+    """
+    shown = sys.stdout if out is None else out
+    daemon: IService = Daemon(config, reactor, accept_moved, first_try, shown)
+    return daemon
+
+
+class Daemon(Service):
+    """
+    Starts everything in order, and stops it in the reverse order.
+
+    A start that fails says why in one line, and ends the process with exit code 1.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        accept_moved: Collection[str],
+        first_try: bool,
+        out: TextIO,
+    ) -> None:
+        self.config = config
+        self.reactor = reactor
+        self.accept_moved = accept_moved
+        self.first_try = first_try
+        self._out = out
+        self._foundation: Foundation | None = None
+        self._site: StreamingSite | None = None
+        self._port: IListeningPort | None = None
+        self._jobs = Jobs()
+        self._starting: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Begin when the reactor runs: twistd calls this before it does."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self.reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        """:returns: Fires when all has been stopped."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    def _begin(self) -> None:
+        self._starting = Deferred.fromCoroutine(self._start_or_leave())
+
+    async def _start_or_leave(self) -> None:
+        try:
+            await self._start()
+            return
+        except (StoreError, EmbeddedError, CannotListenError) as why:
+            self.log.critical("s3proxy cannot start: {why}", why=why)
+            sys.stderr.write(f"s3proxy cannot start: {why}\n")
+        except Exception:
+            self.log.failure("s3proxy cannot start")
+        exit_with(1)
+        with suppress(ReactorNotRunning):
+            self.reactor.stop()
+
+    async def _start(self) -> None:
+        config = self.config
+        foundation = await open_foundation(config, reactor=self.reactor)
+        self._foundation = foundation
+        await register(foundation, self.accept_moved)
+        bucket = config.server.virtual_bucket
+        for stray in await foundation.registry.register_bucket(bucket):
+            self.log.warn(
+                "bucket {stray} holds objects but is not configured: they are kept, "
+                "and nobody can reach them",
+                stray=stray,
+            )
+        auth = client_keys(config.data_dir) if self.first_try else config.auth
+        if not (auth.access_key_id or auth.token):
+            self.log.warn(
+                "AUTHENTICATION IS OFF: neither auth.access_key_id nor auth.token is "
+                "configured, so whoever reaches {address} may read, write and delete",
+                address=config.server.listen_addr,
+            )
+        made = dict(await foundation.registry.buckets())
+        self._site = self._make_site(foundation, auth, {bucket: made[bucket]})
+        self._port = self._listen(self._site)
+        self._jobs.start()
+        address: Any = self._port.getHost()
+        self.log.info(
+            "serving bucket {bucket} on {host}:{port} from {backends}",
+            bucket=bucket,
+            host=address.host,
+            port=address.port,
+            backends=", ".join(foundation.backends),
+        )
+        if self.first_try:
+            self._out.write(banner(f"http://127.0.0.1:{address.port}", bucket, auth))
+            self._out.flush()
+        for each in foundation.backends.values():
+            Deferred.fromCoroutine(self._warn_if_versioned(each))
+
+    def _make_site(
+        self, foundation: Foundation, auth: AuthConfig, buckets: dict[str, datetime]
+    ) -> StreamingSite:
+        settings = self.config.ledger
+        ledger = PostgresLedger(
+            foundation.pool, settings.lease_seconds, settings.grace_seconds
+        )
+        leases = Leases(ledger, monotonic)
+        pool = foundation.pool
+
+        def quiet() -> bool:
+            last = pool.last_failure_seconds
+            now = self.reactor.seconds()
+            return last is not None and now - last < settings.lease_seconds
+
+        collector = Collector(
+            Janitor(
+                pool,
+                settings.lease_seconds,
+                settings.late_seconds,
+                max(3 * settings.collect_interval_seconds, 5.0),
+            ),
+            foundation.backends,
+            quiet,
+        )
+        collect = Job(
+            "collect garbage",
+            settings.collect_interval_seconds,
+            collector.round,
+            self.reactor,
+        )
+        extend = Job(
+            "extend leases", settings.lease_seconds / 3, leases.extend, self.reactor
+        )
+        self._jobs = Jobs([extend, collect])
+        writer = Writer(
+            ledger,
+            leases,
+            foundation.backends,
+            [each.name for each in foundation.configs],
+            foundation.installation_id,
+            monotonic,
+            lambda backend: collect.soon(),
+        )
+        objects = Objects(
+            ledger, foundation.backends, writer, self.reactor, settings.grace_seconds
+        )
+        metrics = self.config.telemetry.metrics
+        return make_site(
+            objects,
+            Authenticator(auth, regions=REGIONS, now=_now),
+            server=self.config.server,
+            buckets=buckets,
+            clock=self.reactor,
+            now=_now,
+            metrics_path=metrics.path if metrics.enabled else None,
+        )
+
+    def _listen(self, site: StreamingSite) -> IListeningPort:
+        host, _, port = self.config.server.listen_addr.rpartition(":")
+        listening: IListeningPort = self.reactor.listenTCP(
+            int(port), site, backlog=511, interface=host.strip("[]")
+        )
+        return listening
+
+    async def _warn_if_versioned(self, backend: Any) -> None:
+        if await backend.versioned():
+            self.log.warn(
+                "backend {name}: its bucket is versioned, so deleted bytes are kept "
+                "there where a write's answer was lost; turn versioning off",
+                name=backend.name,
+            )
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            await _ended(self._starting)
+        if self._port is not None:
+            await _ended(self._port.stopListening())
+        if self._site is not None:
+            await self._site.drain.drain(DRAIN_SECONDS)
+        await self._jobs.stop()
+        if self._foundation is not None:
+            await self._foundation.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _ended(work: Deferred[Any] | None) -> None:
+    """Wait for *work* without taking over its result."""
+    if work is None:
+        return
+    done: Deferred[None] = Deferred()
+
+    def note(result: object) -> object:
+        done.callback(None)
+        return result
+
+    work.addBoth(note)
+    await done

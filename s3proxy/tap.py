@@ -1,0 +1,226 @@
+"""
+``twistd s3proxy``: options and subcommands, turned into a service.
+
+Whatever is wrong with the configuration is told here, on the terminal, before twistd
+leaves it: one line per problem on standard error, exit code 2.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TextIO
+
+from attrs import evolve
+from twisted.application.service import IService
+from twisted.python import usage
+
+from s3proxy import __version__
+from s3proxy.config import Config, load
+from s3proxy.errors import BackendError, ConfigError, S3Error, StoreError
+from s3proxy.telemetry.logs import quieten
+
+DEFAULT_CONFIG = "config.yaml"
+#: What is served without any configuration stays on this machine.
+FIRST_TRY = 'server: {listen_addr: "127.0.0.1:9000"}'
+
+
+class _Common(usage.Options):
+    """Options that may stand before and after a subcommand."""
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["config", "c", None, f"Configuration file [default: {DEFAULT_CONFIG}]."],
+        ["data-dir", None, None, "Where embedded servers and generated keys live."],
+    ]
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Take ``-config F`` too, which getopt would read as ``-c onfig F``."""
+        given = sys.argv[1:] if options is None else options
+        options = [re.sub(r"\A-(config(=|\Z))", r"--\1", option) for option in given]
+        super().parseOptions(options)  # type: ignore[no-untyped-call]
+
+
+class CheckOptions(_Common):
+    """``check``: compare the ledger with the backends."""
+
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["settled", None, "Want no garbage and no claims left, too."],
+    ]
+    longdesc = (
+        "Compares every row of the ledger with what the backends hold. Exit code 0: "
+        "clean; 1: differences, listed; 2: could not be done."
+    )
+
+
+class SyncOptions(_Common):
+    """``sync``: take objects of a backend's bucket into the ledger."""
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["backend", None, None, "Backend whose objects are taken in (required)."],
+        ["prefix", None, "", "Only keys with this prefix."],
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["dry-run", None, "Tell what would be taken in; write nothing."],
+    ]
+    longdesc = "Not there yet: comes in a later version."
+
+    def postOptions(self) -> None:
+        """:raises UsageError: ``--backend`` is missing."""
+        if not self["backend"]:
+            raise usage.UsageError("sync: --backend NAME is required")
+
+
+class Options(_Common):
+    """
+    Everything after ``twistd s3proxy``.
+
+    :ivar configuration: As read, after parsing.
+    :ivar first_try: There is no configuration file at all.
+    :ivar accept_moved: Backends whose new location is accepted.
+    """
+
+    synopsis = "Usage: twistd [twistd options] s3proxy [options] [subcommand]"
+    longdesc = (
+        "One S3 endpoint in front of many S3-compatible backends. Without a "
+        "subcommand, serves. Without a configuration file, serves on "
+        "127.0.0.1:9000 from an embedded PostgreSQL and two embedded backends."
+    )
+    subCommands: ClassVar[list[tuple[str, None, type[_Common], str]]] = [
+        ("check", None, CheckOptions, "Compare the ledger with the backends."),
+        ("sync", None, SyncOptions, "Take in a bucket's objects (not there yet)."),
+    ]
+
+    configuration: Config
+    first_try: bool
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.accept_moved: frozenset[str] = frozenset()
+
+    def opt_accept_moved(self, name: str) -> None:
+        """Accept that backend NAME is at another location now, or gone. Repeatable."""
+        self.accept_moved |= {name}
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        sys.stdout.write(f"s3proxy {__version__}\n")
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:
+        """:raises SystemExit: The configuration is wrong; standard error says how."""
+        sub = self.subOptions if self.subCommand else {}
+        if self.subCommand and self.parent is not None:
+            _foreground(self.parent)
+        try:
+            self.configuration, self.first_try = read_config(
+                sub.get("config") or self["config"],
+                sub.get("data-dir") or self["data-dir"],
+                os.environ,
+            )
+        except ConfigError as why:
+            sys.stderr.write(f"{why}\n")
+            raise SystemExit(2) from None
+
+
+def _foreground(twistd: usage.Options) -> None:
+    """Set twistd's own options for a command: no daemon, no pid file, a quiet log."""
+    twistd["nodaemon"] = True
+    twistd["pidfile"] = None
+    if not (twistd["logger"] or twistd["logfile"] or twistd.get("syslog")):
+        twistd["logger"] = "s3proxy.telemetry.logs.warnings_to_stderr"
+
+
+def default_data_dir(environ: Mapping[str, str], uid: int) -> Path:
+    """Where state lives by default: a place that root's children can enter, or ours."""
+    if uid == 0:
+        return Path("/var/lib/s3proxy")
+    state = environ.get("XDG_STATE_HOME", "")
+    # The XDG specification tells to ignore a relative path.
+    base = Path(state) if state.startswith("/") else Path.home() / ".local/state"
+    return base / "s3proxy"
+
+
+def read_config(
+    name: str | None, data_dir: str | None, environ: Mapping[str, str]
+) -> tuple[Config, bool]:
+    """
+    The configuration, and whether there is no file at all.
+
+    Relative paths become absolute now: a daemon changes its directory.
+
+    :param name: The file's; None takes ``config.yaml`` where there is one.
+    :param data_dir: Stands above the file's.
+    :raises ConfigError: Every line begins with the file's name.
+    """
+    path = name if name is not None else DEFAULT_CONFIG
+    first_try = name is None and not os.path.lexists(path)
+    try:
+        text = FIRST_TRY if first_try else Path(path).read_text("utf-8-sig")
+        config = load(
+            text, environ, default_data_dir=default_data_dir(environ, os.getuid())
+        )
+    except OSError as why:
+        raise ConfigError(f"{path}: cannot be read: {why.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: cannot be read: it is not UTF-8") from None
+    except ConfigError as why:
+        lines = str(why).splitlines()
+        raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from None
+    directory = os.path.abspath(data_dir or config.data_dir)
+    config = evolve(config, data_dir=Path(directory))
+    database = config.database
+    if database is not None and database.ssl_root_cert not in (None, "system"):
+        certificate = os.path.abspath(str(database.ssl_root_cert))
+        config = evolve(config, database=evolve(database, ssl_root_cert=certificate))
+    return config, first_try
+
+
+def makeService(options: Options) -> IService:
+    """What twistd runs: the daemon, or one command."""
+    from twisted.internet import reactor
+
+    quieten()
+    if options.subCommand:
+        # Once logging begins, sys.stdout is part of the log.
+        return make_command(options, reactor=reactor, out=sys.stdout, err=sys.stderr)
+    from s3proxy.service import make_service
+
+    return make_service(
+        options.configuration,
+        reactor=reactor,
+        accept_moved=options.accept_moved,
+        first_try=options.first_try,
+    )
+
+
+def make_command(
+    options: Options, *, reactor: Any, out: TextIO, err: TextIO
+) -> IService:
+    """The service that runs the chosen subcommand and then ends the process."""
+    from s3proxy.commands import runner
+    from s3proxy.embedded.errors import EmbeddedError
+
+    chosen = options.subOptions
+
+    async def run_check() -> int:
+        from s3proxy.commands import check
+        from s3proxy.foundation import open_context
+
+        async with open_context(options.configuration, reactor=reactor) as context:
+            return await check.run(context, settled=bool(chosen["settled"]), out=out)
+
+    async def run_sync() -> int:
+        err.write("s3proxy sync: not there yet: comes in a later version\n")
+        return runner.FAILED
+
+    name = str(options.subCommand)
+    return runner.CommandService(
+        name,
+        {"check": run_check, "sync": run_sync}[name],
+        reactor=reactor,
+        err=err,
+        told=(BackendError, ConfigError, EmbeddedError, S3Error, StoreError),
+    )

@@ -1,0 +1,263 @@
+"""
+The application: routes, the order of checks, and errors as S3's XML.
+
+A request's handler runs on when its client leaves: it sees ClientGone where it reads
+the body or writes the answer, and ends by itself, cleanly. What the router cancels is
+only its own wait for the handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import define, field
+from klein import Klein
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from s3proxy.config_model import ServerConfig
+from s3proxy.errors import (
+    BackendError,
+    ClientGone,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NoSuchBucket,
+    S3Error,
+    ServiceUnavailable,
+    SlowDown,
+    StoreError,
+)
+from s3proxy.manager.ports import Body
+from s3proxy.s3 import operation, target
+from s3proxy.s3.known import METHODS
+from s3proxy.web.answer import Answer
+from s3proxy.web.auth import Authenticator, Identity
+from s3proxy.web.buckets import BucketHandlers
+from s3proxy.web.drain import Drain
+from s3proxy.web.limits import Limits
+from s3proxy.web.objects import ObjectHandlers
+from s3proxy.web.ports import ObjectsPort
+from s3proxy.web.relay import ShortRead, relay
+from s3proxy.web.request import S3Request
+from s3proxy.web.requestid import request_id
+from s3proxy.web.site import StreamingSite
+
+#: What clients are told, and the first region that a signature may name.
+REGION = "us-east-1"
+
+# Operations differ in type; each handler takes the one that it is listed under.
+Handler = Callable[[Any, Body, Identity], Awaitable[Answer]]
+Answerer = Callable[[S3Request], Awaitable[Answer]]
+
+_METHODS = frozenset(method.encode() for method in METHODS) | {b"OPTIONS"}
+_ALLOW = {"Allow": ", ".join(sorted(METHODS))}
+
+
+@define(eq=False)
+class App:
+    """
+    What clients reach.
+
+    :ivar buckets: The buckets that there are, and when they were made.
+    :ivar registry: What ``/metrics`` shows.
+    """
+
+    _authenticator: Authenticator
+    _handlers: Mapping[type[object], Handler]
+    _buckets: Mapping[str, datetime]
+    _registry: CollectorRegistry | None
+    _drain: Drain
+    _clock: IReactorTime
+    _limits: Limits
+    _log: Logger = field(factory=Logger, init=False)
+
+    klein = Klein()
+    klein.url_map.merge_slashes = False
+
+    @klein.route("/health")
+    def health(self, request: S3Request) -> Deferred[None] | None:
+        """The process answers; nothing more is said, to anybody."""
+        return self._serve(request, self._health)
+
+    @klein.route("/metrics")
+    def metrics(self, request: S3Request) -> Deferred[None] | None:
+        """Prometheus' exposition; routed to only where it is enabled."""
+        return self._serve(request, self._metrics)
+
+    @klein.route("/", branch=True)
+    def s3(self, request: S3Request) -> Deferred[None] | None:
+        """Everything else, from the raw target."""
+        return self._serve(request, self._answer)
+
+    def _serve(self, request: S3Request, answer: Answerer) -> Deferred[None] | None:
+        """Start to answer; the router finishes the request when the result fires."""
+        self._drain.begin()
+        work = Deferred.fromCoroutine(self._guard(request, answer))
+        work.addBoth(lambda _: self._drain.end())
+        if work.called:
+            return None
+        # The router cancels this when the client leaves; the work goes on.
+        door: Deferred[None] = Deferred()
+        work.addCallback(door.callback)
+        return door
+
+    async def _guard(self, request: S3Request, answer: Answerer) -> None:
+        """Answer, whatever happens, or break the connection off."""
+        error: S3Error
+        try:
+            await self._send(request, await answer(request))
+            return
+        except S3Error as why:
+            error = why
+        except (ClientGone, CancelledError):
+            request.break_off()
+            return
+        except (StoreError, BackendError, ShortRead) as why:
+            self._log.warn("{id}: {why}", id=request.request_id, why=why)
+            error = ServiceUnavailable()
+        except Exception:
+            self._log.failure("request {id} failed", id=request.request_id)
+            error = InternalError()
+        if request.gone:
+            return
+        if request.startedWriting:
+            # The client must not take what it has for the whole.
+            self._log.warn(
+                "answer broken off: {id} {path}",
+                id=request.request_id,
+                path=_printable(request.path),
+            )
+            request.break_off()
+            return
+        if error.status >= 500:
+            self._log.warn(
+                "{status} {code}: {id} {method} {path}: {message}",
+                status=error.status,
+                code=error.code,
+                id=request.request_id,
+                method=_printable(request.method),
+                path=_printable(request.path),
+                message=error.message,
+            )
+        document = Answer.error(
+            error, request_id=request.request_id, resource=request.path
+        )
+        request.set_head(document)
+        request.write(document.body)
+
+    async def _health(self, request: S3Request) -> Answer:
+        return _text(b"ok", "text/plain; charset=utf-8")
+
+    async def _metrics(self, request: S3Request) -> Answer:
+        assert self._registry is not None
+        return _text(generate_latest(self._registry), CONTENT_TYPE_LATEST)
+
+    async def _answer(self, request: S3Request) -> Answer:
+        """Check, in the order that tells a stranger nothing; then handle."""
+        headers = _headers(request)
+        if [name for name, _ in headers].count("host") != 1:
+            raise InvalidRequest("There must be one Host header.")
+        if request.method not in _METHODS:
+            raise MethodNotAllowed(headers=_ALLOW)
+        if self._drain.in_flight > self._limits.max_requests:
+            raise SlowDown
+        target.split(request.uri)
+        identity = self._authenticator.authenticate(
+            request.method, request.uri, headers
+        )
+        op = operation.parse(request.method, request.uri, headers)
+        bucket = getattr(op, "bucket", None)
+        if bucket is not None and bucket not in self._buckets:
+            raise NoSuchBucket(fields={"BucketName": bucket})
+        return await self._handlers[type(op)](op, request.body, identity)
+
+    async def _send(self, request: S3Request, answer: Answer) -> None:
+        if not request.gone:
+            request.set_head(answer)
+        if answer.stream is None:
+            if not request.gone:
+                request.write(answer.body)
+            return
+        assert answer.length is not None
+        await relay(
+            request,
+            answer.stream,
+            answer.length,
+            clock=self._clock,
+            stall_seconds=self._limits.stall_seconds,
+        )
+
+
+def _text(body: bytes, kind: str) -> Answer:
+    return Answer(200, (("Content-Type", kind),), body, len(body))
+
+
+def _headers(request: S3Request) -> Sequence[tuple[str, str]]:
+    """Lower-case names, latin-1 decoded values; repeats in their order."""
+    return [
+        (name.lower().decode("ascii"), value.decode("latin-1"))
+        for name, values in request.requestHeaders.getAllRawHeaders()
+        for value in values
+    ]
+
+
+def _printable(raw: bytes) -> str:
+    """Raw bytes of a client, for one line of a log."""
+    return raw.decode("ascii", "backslashreplace")
+
+
+def make_site(
+    objects: ObjectsPort,
+    authenticator: Authenticator,
+    *,
+    server: ServerConfig,
+    clock: IReactorTime,
+    now: Callable[[], datetime],
+    buckets: Mapping[str, datetime],
+    region: str = REGION,
+    metrics_path: str | None = None,
+    registry: CollectorRegistry | None = None,
+    request_ids: Callable[[], str] = request_id,
+    limits: Limits | None = None,
+) -> StreamingSite:
+    """
+    Build the front door; listen with it, and stop it with ``site.drain.drain``.
+
+    :param now: Wall clock, aware.
+    :param buckets: Names of the buckets that there are, and when they were made.
+    :param region: What clients are told.
+    :param metrics_path: Where *registry* is shown; None = nowhere.
+    """
+    limits = limits or Limits()
+    drain = Drain(clock)
+    on_objects = ObjectHandlers(objects, server.max_object_size)
+    on_buckets = BucketHandlers(objects, buckets, region)
+    handlers: Mapping[type[object], Handler] = {
+        operation.PutObject: on_objects.put,
+        operation.GetObject: on_objects.get,
+        operation.HeadObject: on_objects.head,
+        operation.DeleteObject: on_objects.delete,
+        operation.ListBuckets: on_buckets.list_buckets,
+        operation.HeadBucket: on_buckets.head_bucket,
+        operation.GetBucketLocation: on_buckets.location,
+        operation.ListObjectsV2: on_buckets.list_v2,
+        operation.ListObjects: on_buckets.list_v1,
+    }
+    app = App(authenticator, handlers, buckets, registry, drain, clock, limits)
+    routes = {b"/health": b"health"}
+    if metrics_path is not None and registry is not None:
+        routes[metrics_path.encode()] = b"metrics"
+    return StreamingSite(
+        app.klein.resource(),
+        clock=clock,
+        now=now,
+        request_ids=request_ids,
+        limits=limits,
+        drain=drain,
+        routes=routes,
+    )

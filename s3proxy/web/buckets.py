@@ -1,0 +1,82 @@
+"""ListBuckets, HeadBucket, GetBucketLocation and the two listings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from attrs import frozen
+
+from s3proxy.manager.ports import Body
+from s3proxy.model import ListPage
+from s3proxy.s3 import documents
+from s3proxy.s3.operation import (
+    GetBucketLocation,
+    HeadBucket,
+    ListBuckets,
+    ListObjects,
+    ListObjectsV2,
+)
+from s3proxy.web.answer import Answer
+from s3proxy.web.auth import Identity
+from s3proxy.web.ports import ObjectsPort
+
+
+@frozen
+class BucketHandlers:
+    """
+    Operations on buckets, as answers.
+
+    :ivar buckets: Names and when they were made.
+    :ivar region: What clients are told.
+    """
+
+    _objects: ObjectsPort
+    _buckets: Mapping[str, datetime]
+    _region: str
+
+    async def list_buckets(
+        self, op: ListBuckets, body: Body, identity: Identity
+    ) -> Answer:
+        """``GET /``"""
+        return Answer.document(documents.list_buckets(self._buckets, prefix=op.prefix))
+
+    async def head_bucket(
+        self, op: HeadBucket, body: Body, identity: Identity
+    ) -> Answer:
+        """``HEAD /{bucket}``"""
+        return Answer(200, self._region_header, length=0)
+
+    async def location(
+        self, op: GetBucketLocation, body: Body, identity: Identity
+    ) -> Answer:
+        """``GET /{bucket}?location``"""
+        return Answer.document(documents.location(self._region))
+
+    async def list_v2(
+        self, op: ListObjectsV2, body: Body, identity: Identity
+    ) -> Answer:
+        """``GET /{bucket}?list-type=2``"""
+        return Answer.document(
+            documents.list_objects_v2(op, await self._page(op)),
+            headers=self._region_header,
+        )
+
+    async def list_v1(self, op: ListObjects, body: Body, identity: Identity) -> Answer:
+        """``GET /{bucket}``"""
+        return Answer.document(
+            documents.list_objects(op, await self._page(op)),
+            headers=self._region_header,
+        )
+
+    @property
+    def _region_header(self) -> tuple[tuple[str, str], ...]:
+        return (("x-amz-bucket-region", self._region),)
+
+    async def _page(self, op: ListObjects | ListObjectsV2) -> ListPage:
+        if op.max_keys == 0:
+            # A page without entries is never a truncated one, as at S3.
+            return ListPage((), (), None)
+        return await self._objects.list_objects(
+            op.bucket, op.prefix, op.delimiter, op.after, op.max_keys
+        )

@@ -1,0 +1,296 @@
+"""
+One client's connection: HTTP/1.1 that hands requests on when their headers have come.
+
+Rules kept here:
+
+1. The rest of a body is never parsed as a request. An answer that is complete before
+   its request's body either waits for a small rest, or is the connection's last.
+2. A connection that is closed under a client that still sends is half-closed first and
+   drained for a while, so that the answer is read and not lost to a reset.
+3. A request that cannot be parsed gets an S3 error too, and is the last.
+"""
+
+# mypy: allow-untyped-calls
+# (twisted.web.http has few annotations.)
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from s3proxy.errors import (
+    EntityTooLarge,
+    InvalidRequest,
+    InvalidURI,
+    NotImplementedYet,
+    RequestHeaderSectionTooLarge,
+    RequestTimeout,
+    S3Error,
+)
+from s3proxy.web.answer import refusal
+from s3proxy.web.request import S3Request
+
+if TYPE_CHECKING:
+    from s3proxy.web.site import StreamingSite
+
+# More digits than any length that a signed 64-bit number holds.
+_LENGTH_DIGITS = 18
+
+
+class S3Channel(http.HTTPChannel):
+    """
+    See the module.
+
+    :ivar _dead: What still comes is thrown away: it cannot be parsed.
+    """
+
+    site: StreamingSite
+    requests: list[S3Request]
+    # The site's limits are smaller and are checked first.
+    totalHeadersSize = 1024 * 1024
+    maxHeaders = 1024 * 1024
+
+    _dead = False
+    _in_headers = False
+    _header_bytes = 0
+    _body_paused = False
+    _lingering = False
+    _cause: S3Error | None = None
+    _header_call: IDelayedCall | None = None
+    _rest_call: IDelayedCall | None = None
+    _linger_call: IDelayedCall | None = None
+    _flush_call: IDelayedCall | None = None
+
+    # From the network.
+
+    def connectionMade(self) -> None:
+        self.MAX_LENGTH = self.site.limits.request_line_bytes
+        super().connectionMade()
+        self.site.drain.add(self)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._dead = True
+        for call in (
+            self._header_call,
+            self._rest_call,
+            self._linger_call,
+            self._flush_call,
+        ):
+            _cancel(call)
+        super().connectionLost(reason)
+        self.site.drain.discard(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._rest_call is not None and self._rest_call.active():
+            self._rest_call.reset(self.site.limits.rest_seconds)
+        if self._dead:
+            return
+        super().dataReceived(data)
+        self._watch_headers()
+
+    def lineReceived(self, line: bytes) -> None:
+        if self._dead:
+            return
+        if not self._in_headers:
+            self._in_headers = bool(line)
+        else:
+            self._header_bytes += len(line) + 2
+            if self._header_bytes > self.site.limits.header_section_bytes:
+                self.refuse(RequestHeaderSectionTooLarge())
+                return
+            if line.startswith((b" ", b"\t")):
+                self.refuse(InvalidRequest("A header is folded over several lines."))
+                return
+        super().lineReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if not self._dead:
+            super().rawDataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        if self._in_headers:
+            self.refuse(RequestHeaderSectionTooLarge())
+        else:
+            self.refuse(InvalidURI("The request line is too long."))
+
+    def headerReceived(self, line: bytes) -> bool:
+        if self._receivedHeaderCount >= self.site.limits.headers:
+            self.refuse(RequestHeaderSectionTooLarge("There are too many headers."))
+            return False
+        return bool(super().headerReceived(line))
+
+    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
+        if header == b"Content-Length":
+            self._cause = InvalidRequest("Content-Length is wrong, or given twice.")
+            if data.isdigit() and len(data.lstrip(b"0")) > _LENGTH_DIGITS:
+                self.refuse(EntityTooLarge())
+                return False
+        elif header == b"Transfer-Encoding":
+            self._cause = InvalidRequest(
+                "Transfer-Encoding cannot be given twice or beside Content-Length."
+            )
+            coding = data.lower()
+            if coding == b"identity" or self._version != b"HTTP/1.1":
+                self.refuse(InvalidRequest("Transfer-Encoding is not allowed so."))
+                return False
+            if coding != b"chunked":
+                self.refuse(
+                    NotImplementedYet("The only Transfer-Encoding served is chunked.")
+                )
+                return False
+        return bool(super()._maybeChooseTransferDecoder(header, data))
+
+    def allHeadersReceived(self) -> None:
+        self._in_headers = False
+        self._header_bytes = 0
+        # From here on the body keeps its own time, and the handler has all it needs.
+        self._savedTimeOut = self.setTimeout(None)
+        super().allHeadersReceived()
+        if self.length != 0:
+            self.requests[-1].dispatch(self._command, self._path, self._version)
+
+    def _send100Continue(self) -> None:
+        # Not yet: a handler that reads the body does.
+        self.requests[-1].body.expects = True
+
+    def checkPersistence(self, request: S3Request, version: bytes) -> bool:
+        """Whether the connection outlives *request*, as far as its client wishes."""
+        options = b",".join(request.requestHeaders.getRawHeaders(b"Connection", []))
+        return version == b"HTTP/1.1" and b"close" not in {
+            option.strip().lower() for option in options.split(b",")
+        }
+
+    # From requests.
+
+    def sendContinue(self) -> None:
+        """The client may send its body."""
+        super()._send100Continue()
+
+    def pauseBody(self) -> None:
+        """Read no more from the client until :meth:`resumeBody`."""
+        self._body_paused = True
+        self._networkProducer.pauseProducing()
+
+    def resumeBody(self) -> None:
+        """Read on."""
+        self._body_paused = False
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self._body_paused:
+            self._networkProducer.pauseProducing()
+
+    def decide_persistence(self, request: S3Request) -> None:
+        """An answer's headers are about to go: tell whether it is the last."""
+        if self._dead or self.site.drain.draining or not request.body.rest_is_small:
+            self.persistent = False
+        if not self.persistent:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+
+    def await_rest(self) -> None:
+        """The answer is complete, and its request's body is not."""
+        self._start_rest_calls()
+        if not self.persistent:
+            self._half_close()
+
+    def requestDone(self, request: S3Request) -> None:
+        _cancel(self._rest_call)
+        _cancel(self._linger_call)
+        self._body_paused = False
+        if self.site.drain.draining:
+            self.persistent = False
+        super().requestDone(request)
+
+    # Ends.
+
+    def refuse(self, error: S3Error) -> None:
+        """Answer what cannot be parsed, and parse no more."""
+        if self._dead:
+            return
+        self._dead = True
+        request = self.requests[-1] if self.requests else None
+        if request is not None and request.dispatched:
+            # The body is what is wrong, and the answer is its handler's.
+            request.body.fail(error)
+            if request.finished:
+                self._half_close()
+            return
+        assert self.transport is not None
+        command = getattr(self, "_command", b"")
+        self.transport.write(
+            refusal(
+                error,
+                request_id=request.request_id if request else self.site.request_ids(),
+                resource=getattr(self, "_path", b"").partition(b"?")[0],
+                now=self.site.now(),
+                with_body=command != b"HEAD",
+            )
+        )
+        self._start_rest_calls()
+        self._half_close()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        cause, self._cause = self._cause, None
+        self.refuse(cause or InvalidRequest("The request cannot be parsed."))
+
+    def abort(self) -> None:
+        """Break the connection at once."""
+        assert self.transport is not None
+        self._dead = True
+        self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request is at work or on its way."""
+        if not self.requests and not self._buffer and not self._lingering:
+            self.loseConnection()
+
+    def loseConnection(self) -> None:
+        # A client that does not take the last bytes must not hold the connection.
+        if self._flush_call is None:
+            self._flush_call = self.site.clock.callLater(
+                self.site.limits.flush_seconds, self.abort
+            )
+        super().loseConnection()
+
+    def timeoutConnection(self) -> None:
+        """The connection has been idle for too long."""
+        self.loseConnection()
+
+    def _half_close(self) -> None:
+        """Close our side; read and drop what comes until the client closes its own."""
+        self._lingering = True
+        self.setTimeout(None)
+        self._networkProducer.unregisterProducer()  # type: ignore[attr-defined]
+        self._networkProducer.resumeProducing()
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.loseWriteConnection()
+        else:
+            super().loseConnection()
+
+    def _start_rest_calls(self) -> None:
+        limits = self.site.limits
+        self._rest_call = self.site.clock.callLater(limits.rest_seconds, self.abort)
+        self._linger_call = self.site.clock.callLater(limits.linger_seconds, self.abort)
+
+    def _watch_headers(self) -> None:
+        """Time the header section, from its first byte: drips do not stretch it."""
+        inside = not self._dead and (
+            self._in_headers or bool(self.line_mode and self._buffer)
+        )
+        if not inside:
+            _cancel(self._header_call)
+            self._header_call = None
+        elif self._header_call is None:
+            self._header_call = self.site.clock.callLater(
+                self.site.limits.header_seconds, self.refuse, RequestTimeout()
+            )
+
+
+def _cancel(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()

@@ -1,0 +1,80 @@
+"""The factory of clients' connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web import http, server
+from twisted.web.resource import IResource
+
+from s3proxy.web.channel import S3Channel
+from s3proxy.web.drain import Drain
+from s3proxy.web.limits import Limits
+from s3proxy.web.request import S3Request
+
+
+class StreamingSite(server.Site):
+    """
+    HTTP/1.1 whose requests are handled when their headers have come.
+
+    :ivar drain: What is at work; its ``drain`` ends it gracefully.
+    """
+
+    protocol = S3Channel  # type: ignore[assignment]
+    resource: IResource
+
+    def __init__(
+        self,
+        resource: IResource,
+        *,
+        clock: IReactorTime,
+        now: Callable[[], datetime],
+        request_ids: Callable[[], str],
+        limits: Limits,
+        drain: Drain,
+        routes: Mapping[bytes, bytes],
+    ) -> None:
+        """
+        :param resource: The application.
+        :param now: Wall clock, aware.
+        :param routes: Targets that are not S3's, and the router's name for each.
+        """
+        super().__init__(  # type: ignore[no-untyped-call]
+            resource,
+            requestFactory=S3Request,
+            parsePOSTFormSubmission=False,
+            timeout=limits.idle_seconds,
+            reactor=clock,
+        )
+        self.clock = clock
+        self.now = now
+        self.request_ids = request_ids
+        self.limits = limits
+        self.drain = drain
+        self._routes = routes
+
+    def route_of(self, method: bytes, target: bytes) -> bytes:
+        """
+        The one path segment that the router gets to see.
+
+        Only the exact target, read, is reserved: the same name in another method, or
+        with a query, is a bucket's or a key's.
+        """
+        if method in (b"GET", b"HEAD"):
+            return self._routes.get(target, b"")
+        return b""
+
+    def startFactory(self) -> None:
+        """No access log here: raw targets would bring signatures into it."""
+
+    def stopFactory(self) -> None:
+        """See :meth:`startFactory`."""
+
+    def log(self, request: http.Request) -> None:
+        """See :meth:`startFactory`."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """HTTP/1.1, whatever else may be installed."""
+        return [b"http/1.1"]

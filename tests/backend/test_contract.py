@@ -1,0 +1,37 @@
+"""The real backend and the fake one keep the same promises."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pytest_twisted import async_yield_fixture
+
+from s3proxy.backend.client import S3Backend
+from s3proxy.config import BackendConfig
+from tests.backend.conftest import now
+from tests.contracts.backend import BackendContract
+from tests.fakes.backend import MemoryBackend
+
+
+class TestMemoryBackend(BackendContract):
+    """The fake."""
+
+    @pytest.fixture
+    def backend(self) -> MemoryBackend:
+        """An empty one."""
+        return MemoryBackend("b")
+
+
+class TestS3Backend(BackendContract):
+    """The real client of a real server."""
+
+    @async_yield_fixture
+    async def backend(
+        self, reactor: Any, bucket: BackendConfig
+    ) -> AsyncIterator[S3Backend]:
+        """Over a fresh bucket."""
+        backend = S3Backend(bucket, reactor=reactor, now=now)
+        yield backend
+        await backend.close()

@@ -1,0 +1,451 @@
+"""What each request becomes, and what is refused by which error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import botocore.config
+import botocore.session
+import pytest
+from attrs import evolve
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3proxy import errors
+from s3proxy.errors import S3Error
+from s3proxy.model import WriteConditions
+from s3proxy.s3 import operation as op
+from s3proxy.s3 import sigv4, tokens
+from s3proxy.s3.canonical import uri_encode
+from s3proxy.s3.known import SERVED, SUBRESOURCES, Level
+from tests import strategies
+from tests.s3.signing import ACCESS_KEY_ID, SECRET
+
+TOKEN = tokens.encode("some/place")
+
+
+def parse(
+    method: str, target: str, headers: dict[str, str] | None = None
+) -> op.Operation:
+    """A PUT has an empty body here unless it says otherwise."""
+    sent = {"content-length": "0"} if method == "PUT" else {}
+    return op.parse(
+        method.encode(), target.encode(), list((sent | (headers or {})).items())
+    )
+
+
+def put(**headers: str) -> op.PutObject:
+    """Parse a PUT with these headers (``_`` for ``-``)."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    parsed = parse("PUT", "/b/k", sent)
+    assert isinstance(parsed, op.PutObject)
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "expected"),
+    [
+        ("GET", "/", op.ListBuckets()),
+        ("GET", "/?prefix=u&max-buckets=5", op.ListBuckets("u")),
+        ("HEAD", "/b", op.HeadBucket("b")),
+        ("HEAD", "/b/", op.HeadBucket("b")),
+        ("GET", "/b?location", op.GetBucketLocation("b")),
+        ("GET", "/b", op.ListObjects("b")),
+        (
+            "GET",
+            "/b?prefix=p%2F&delimiter=%2F&marker=m&max-keys=7&encoding-type=url",
+            op.ListObjects("b", "p/", "/", 7, "m", "url"),
+        ),
+        ("GET", "/b/?list-type=2", op.ListObjectsV2("b")),
+        (
+            "GET",
+            "/b?list-type=2&prefix=a+b&delimiter=-x-&max-keys=1001&start-after=s"
+            f"&continuation-token={TOKEN}&fetch-owner=true&encoding-type=url",
+            op.ListObjectsV2("b", "a b", "-x-", 1000, "s", TOKEN, "url", True),
+        ),
+        ("GET", "/b?list-type=2&max-keys=0", op.ListObjectsV2("b", max_keys=0)),
+        (
+            "GET",
+            f"/b?list-type=2&max-keys={'9' * 5000}",
+            op.ListObjectsV2("b", max_keys=1000),
+        ),
+        ("GET", "/b/k?x-id=GetObject", op.GetObject("b", "k")),
+        (
+            "GET",
+            "/b/k?response-content-type=a%2Fb&response-expires=never",
+            op.GetObject(
+                "b", "k", overrides={"content-type": "a/b", "expires": "never"}
+            ),
+        ),
+        (
+            "GET",
+            "/b/k?response-content-disposition=%C3%A9",
+            op.GetObject("b", "k", overrides={"content-disposition": "Ã©"}),
+        ),
+        ("HEAD", "/b/k", op.HeadObject("b", "k")),
+        ("PUT", "/b/k?x-id=PutObject", op.PutObject("b", "k", 0)),
+        ("DELETE", "/b/k?x-id=DeleteObject", op.DeleteObject("b", "k")),
+        # What S3 does not know either changes nothing; nor do a listing's parameters.
+        ("DELETE", "/b/k?foo=1&prefix=x", op.DeleteObject("b", "k")),
+        # Signatures in the query are the verifier's to refuse.
+        ("GET", "/b/k?X-Amz-Signature=00&X-Amz-Expires=1", op.GetObject("b", "k")),
+        ("GET", "/b/k?AWSAccessKeyId=a&Signature=b", op.GetObject("b", "k")),
+        # Names that mean something to this server are keys and buckets like others.
+        ("GET", "/metrics/health", op.GetObject("metrics", "health")),
+        ("GET", "/b/../c", op.GetObject("b", "../c")),
+    ],
+)
+def test_operations(method: str, target: str, expected: op.Operation) -> None:
+    """Method and target become a value."""
+    assert parse(method, target) == expected
+
+
+@given(strategies.keys(), st.sampled_from(["GET", "HEAD", "PUT", "DELETE"]))
+def test_every_operation_names_the_key_exactly(key: str, method: str) -> None:
+    """No key leaves its bucket or becomes another one."""
+    parsed: Any = parse(method, f"/unified/{uri_encode(key, slash=False)}")
+    assert (parsed.bucket, parsed.key) == ("unified", key)
+
+
+REFUSED: list[tuple[str, str, type[S3Error]]] = [
+    ("PUT", "/b", errors.NotImplementedYet),
+    ("DELETE", "/b", errors.NotImplementedYet),
+    ("POST", "/b/k?uploads", errors.NotImplementedYet),
+    ("POST", "/b/k?uploadId=x", errors.NotImplementedYet),
+    ("POST", "/b?delete", errors.NotImplementedYet),
+    ("PUT", "/b/k?partNumber=1&uploadId=x", errors.NotImplementedYet),
+    ("GET", "/b/k?versionId=x", errors.NotImplementedYet),
+    ("PUT", "/b/k?location", errors.NotImplementedYet),
+    ("POST", "/b/k", errors.MethodNotAllowed),
+    ("POST", "/b", errors.MethodNotAllowed),
+    ("POST", "/", errors.MethodNotAllowed),
+    ("HEAD", "/", errors.MethodNotAllowed),
+    ("DELETE", "/", errors.MethodNotAllowed),
+    ("PUT", "/", errors.MethodNotAllowed),
+    ("TRACE", "/b/k", errors.MethodNotAllowed),
+    ("CONNECT", "/b/k", errors.MethodNotAllowed),
+    ("PATCH", "/b/k?acl", errors.MethodNotAllowed),
+    ("get", "/b/k", errors.MethodNotAllowed),
+    ("GET", "/b?max-keys=x", errors.InvalidArgument),
+    ("GET", "/b?max-keys=-1", errors.InvalidArgument),
+    ("GET", "/b?max-keys=", errors.InvalidArgument),
+    ("GET", "/b?list-type=2&max-keys=%D9%A1", errors.InvalidArgument),
+    ("GET", "/b?list-type=2&encoding-type=base64", errors.InvalidArgument),
+    ("GET", "/b?encoding-type=", errors.InvalidArgument),
+    ("GET", "/b?list-type=3", errors.InvalidArgument),
+    ("GET", "/b?list-type=2&continuation-token=", errors.InvalidArgument),
+    ("GET", "/b?list-type=2&continuation-token=zzz", errors.InvalidArgument),
+    ("GET", "/b?prefix=a&prefix=b", errors.InvalidArgument),
+    ("GET", "/b/k?response-expires=a%0D%0AX:b", errors.InvalidArgument),
+    ("GET", "http://evil/b/k", errors.InvalidURI),
+    ("GET", "/b/%00", errors.InvalidURI),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "error"), REFUSED)
+def test_refused(method: str, target: str, error: type[S3Error]) -> None:
+    """What is not served says why, by S3's own codes."""
+    with pytest.raises(S3Error) as raised:
+        parse(method, target)
+    assert type(raised.value) is error
+
+
+def botocore_subresources() -> Iterator[str]:
+    """Every subresource in botocore's model of S3."""
+    model = botocore.session.get_session().get_service_model("s3")
+    for name in model.operation_names:
+        uri = model.operation_model(name).http["requestUri"]
+        for pair in filter(None, uri.partition("?")[2].split("&")):
+            yield pair.partition("=")[0]
+
+
+def test_every_subresource_of_botocore_is_known() -> None:
+    """What the SDKs can ask for is served or refused, never taken for the plain one."""
+    served = frozenset().union(*SERVED.values())
+    assert set(botocore_subresources()) <= SUBRESOURCES | served
+
+
+@pytest.mark.parametrize("subresource", sorted(SUBRESOURCES))
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "POST"])
+@pytest.mark.parametrize("path", ["/b", "/b/k"])
+@pytest.mark.parametrize("form", ["{}", "{}=", "{}=1", "x-id=a&{}", "%{:02X}{}"])
+def test_no_subresource_falls_through(
+    method: str, path: str, subresource: str, form: str
+) -> None:
+    """``DELETE /b/k?tagging`` and its like never reach the object, however written."""
+    if (method, path, subresource) == ("GET", "/b", "location"):
+        return
+    if form.startswith("%{"):
+        query = form.format(ord(subresource[0]), subresource[1:])
+    else:
+        query = form.format(subresource)
+    with pytest.raises(errors.NotImplementedYet) as raised:
+        parse(method, f"{path}?{query}")
+    assert f"'{subresource}'" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-amz-copy-source", "/b/k"),
+        ("x-amz-copy-source", ""),
+        ("x-amz-copy-source-range", "bytes=0-1"),
+        ("x-amz-server-side-encryption", "AES256"),
+        ("x-amz-server-side-encryption-customer-key", "x"),
+        ("x-amz-object-lock-mode", "GOVERNANCE"),
+        ("x-amz-tagging", "a=b"),
+        ("x-amz-website-redirect-location", "/x"),
+        ("x-amz-acl", "public-read"),
+        ("x-amz-grant-read", "id=x"),
+        ("x-amz-write-offset-bytes", "5"),
+        ("x-amz-storage-class", "GLACIER"),
+        ("x-amz-expected-bucket-owner", "1"),
+        ("x-amz-checksum-sha512", "x"),
+        ("x-amz-sdk-checksum-algorithm", "XXHASH64"),
+        ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        ("content-encoding", "gzip, AWS-chunked"),
+        ("x-amz-decoded-content-length", "1"),
+        ("x-amz-trailer", "x-amz-checksum-crc32"),
+    ],
+)
+def test_headers_that_change_the_meaning_of_a_put(name: str, value: str) -> None:
+    """A header that would have to be obeyed and is not: 501, not a plain PUT."""
+    with pytest.raises(errors.NotImplementedYet):
+        parse("PUT", "/b/k", {name: value})
+
+
+@pytest.mark.parametrize("name", ["if-match", "if-none-match", "x-amz-if-match-size"])
+def test_conditional_deletes_are_refused(name: str) -> None:
+    """A DELETE never forgets its condition."""
+    with pytest.raises(errors.NotImplementedYet):
+        parse("DELETE", "/b/k", {name: '"abc"'})
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [
+        ({"content-length": None}, errors.MissingContentLength),
+        ({"transfer-encoding": "chunked"}, errors.MissingContentLength),
+        ({"content-length": "5,5"}, errors.InvalidArgument),
+        ({"content-length": "+5"}, errors.InvalidArgument),
+        ({"content-length": "-5"}, errors.InvalidArgument),
+        ({"content-length": ""}, errors.InvalidArgument),
+        ({"content-length": "1" + "0" * 26}, errors.EntityTooLarge),
+        ({"content-length": "9" * 5000}, errors.EntityTooLarge),
+        ({"content-md5": ""}, errors.InvalidDigest),
+        ({"content-md5": "YWJj"}, errors.InvalidDigest),
+        ({"content-md5": "1B2M2Y8AsgTpgAmY7PhCfg=!"}, errors.InvalidDigest),
+        ({"content-md5": "d41d8cd98f00b204e9800998ecf8427e"}, errors.InvalidDigest),
+        ({"x-amz-checksum-crc32": "AAAAAA"}, errors.InvalidRequest),
+        ({"x-amz-checksum-crc32": "é"}, errors.InvalidRequest),
+        ({"x-amz-checksum-crc32": "AAAAAAAA"}, errors.InvalidRequest),
+        ({"x-amz-checksum-crc64nvme": "AAAAAA=="}, errors.InvalidRequest),
+        ({"x-amz-checksum-sha256": ""}, errors.InvalidRequest),
+        (
+            {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-crc32c": "AAAAAA=="},
+            errors.InvalidRequest,
+        ),
+        ({"x-amz-sdk-checksum-algorithm": "CRC16"}, errors.InvalidRequest),
+        ({"x-amz-sdk-checksum-algorithm": "CRC32"}, errors.InvalidRequest),
+        ({"x-amz-meta-a": "v" * 2048}, errors.MetadataTooLarge),
+        ({f"x-amz-meta-{i:04}": "v" * 16 for i in range(103)}, errors.MetadataTooLarge),
+    ],
+)
+def test_bad_headers_of_a_put(
+    headers: dict[str, str | None], error: type[S3Error]
+) -> None:
+    """Each with its error, before a byte of the body is read."""
+    sent = [
+        (n, v) for n, v in ({"content-length": "0"} | headers).items() if v is not None
+    ]
+    with pytest.raises(S3Error) as raised:
+        op.parse(b"PUT", b"/b/k", sent)
+    assert type(raised.value) is error
+
+
+def test_a_put_with_everything() -> None:
+    """Each header lands in its field."""
+    assert put(
+        content_length="0012",
+        content_md5="1B2M2Y8AsgTpgAmY7PhCfg==",
+        content_type="text/plain",
+        content_encoding="gzip",
+        cache_control="no-cache",
+        expires="0",
+        content_disposition="",
+        x_amz_checksum_crc32="AAAAAA==",
+        x_amz_checksum_type="FULL_OBJECT",
+        x_amz_sdk_checksum_algorithm="crc32",
+        x_amz_meta_one="1",
+        x_amz_acl="private",
+        x_amz_storage_class="STANDARD",
+        x_amz_content_sha256="UNSIGNED-PAYLOAD",
+        if_none_match="*",
+        if_match='"abc", W/"d,e",fgh',
+        user_agent="x",
+    ) == op.PutObject(
+        "b",
+        "k",
+        12,
+        content_md5="d41d8cd98f00b204e9800998ecf8427e",
+        checksums={"crc32": "AAAAAA=="},
+        content_type="text/plain",
+        headers={
+            "content-encoding": "gzip",
+            "cache-control": "no-cache",
+            "expires": "0",
+        },
+        user_metadata={"one": "1"},
+        conditions=WriteConditions(("abc", "d,e", "fgh"), ("*",)),
+    )
+
+
+def test_metadata_is_limited_by_names_and_values() -> None:
+    """2048 bytes pass, prefix not counted; bytes are bytes, whatever they encode."""
+    assert put(x_amz_meta_abcd="é" * 2044).user_metadata == {"abcd": "é" * 2044}
+    with pytest.raises(errors.MetadataTooLarge):
+        put(x_amz_meta_abcde="v" * 2044)
+
+
+def test_repeated_headers_are_joined() -> None:
+    """As RFC 9110 has it, and as the signature has them."""
+    headers = [("content-length", "0"), ("x-amz-meta-a", "1"), ("x-amz-meta-a", "2")]
+    parsed = op.parse(b"PUT", b"/b/k", headers)
+    assert isinstance(parsed, op.PutObject)
+    assert parsed.user_metadata == {"a": "1,2"}
+
+
+def test_a_get_with_everything() -> None:
+    """Range and conditions are kept; a date that is none is as if absent."""
+    headers = {
+        "range": "bytes=0-1",
+        "if-match": "abc",
+        "if-none-match": 'W/"x"',
+        "if-modified-since": "Sun, 06 Nov 1994 08:49:37 GMT",
+        "if-unmodified-since": "yesterday",
+        "if-range": '"abc"',
+        "x-amz-checksum-mode": "enabled",
+    }
+    assert parse("GET", "/b/k", headers) == op.GetObject(
+        "b",
+        "k",
+        range_header="bytes=0-1",
+        conditions=op.ReadConditions(("abc",), ("x",), 784111777, None, '"abc"'),
+        checksum_mode=True,
+    )
+
+
+def test_where_a_page_begins() -> None:
+    """The token counts before start-after, and a marker is its own place."""
+    listing = op.ListObjectsV2("b", start_after="s")
+    assert listing.after == "s"
+    assert evolve(listing, continuation_token=TOKEN).after == "some/place"
+    assert op.ListObjects("b", marker="m").after == "m"
+
+
+def test_levels_cover_what_is_served() -> None:
+    """Every served operation has a reader: none answers with a KeyError."""
+    paths = {Level.SERVICE: "/", Level.BUCKET: "/b", Level.OBJECT: "/b/k"}
+    for method, level in SERVED:
+        assert parse(method, paths[level])
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "expected"),
+    [
+        ("list_buckets", {}, op.ListBuckets),
+        ("head_bucket", {"Bucket": "unified"}, op.HeadBucket),
+        ("get_bucket_location", {"Bucket": "unified"}, op.GetBucketLocation),
+        ("list_objects", {"Bucket": "unified", "Delimiter": "/"}, op.ListObjects),
+        ("list_objects_v2", {"Bucket": "unified", "Prefix": "é ~"}, op.ListObjectsV2),
+        (
+            "put_object",
+            {
+                "Bucket": "unified",
+                "Key": "a b/é//..",
+                "Body": b"abc",
+                "Metadata": {"one": "1"},
+            },
+            op.PutObject,
+        ),
+        *(
+            (
+                "put_object",
+                {
+                    "Bucket": "unified",
+                    "Key": "k",
+                    "Body": b"abc",
+                    "ChecksumAlgorithm": algorithm,
+                },
+                op.PutObject,
+            )
+            for algorithm in ("CRC32C", "CRC64NVME", "SHA1", "SHA256")
+        ),
+        (
+            "get_object",
+            {"Bucket": "unified", "Key": "k", "Range": "bytes=1-"},
+            op.GetObject,
+        ),
+        ("head_object", {"Bucket": "unified", "Key": "k"}, op.HeadObject),
+        ("delete_object", {"Bucket": "unified", "Key": "k"}, op.DeleteObject),
+    ],
+)
+def test_what_an_sdk_sends_by_default(
+    call: str, arguments: dict[str, Any], expected: type[op.Operation]
+) -> None:
+    """The SDK's own requests over HTTP verify, and become what was called."""
+    session = botocore.session.get_session()
+    # Only what this test says, whatever the machine's own configuration is.
+    session.set_config_variable("config_file", "/dev/null")
+    client = session.create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url="http://127.0.0.1:9",
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET,
+        config=botocore.config.Config(s3={"addressing_style": "path"}),
+    )
+    sent: list[AWSPreparedRequest] = []
+
+    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        sent.append(request)
+        return AWSResponse(request.url, 200, {}, FakeRaw())
+
+    client.meta.events.register("before-send.s3", answer)
+    getattr(client, call)(**arguments)
+    parts = urlsplit(sent[0].url)
+    by_name = {
+        name.lower(): value if isinstance(value, str) else value.decode("latin-1")
+        for name, value in sent[0].headers.items()
+    }
+    headers = list(({"host": parts.netloc} | by_name).items())
+    raw_target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    parsed: Any = op.parse(sent[0].method.encode(), raw_target.encode(), headers)
+    assert type(parsed) is expected
+    assert sigv4.verify(
+        sent[0].method.encode(),
+        parts.path.encode(),
+        parts.query.encode(),
+        headers,
+        secret_of={ACCESS_KEY_ID: SECRET}.get,
+        regions=["us-east-1"],
+        now=datetime.now(UTC),
+    )
+    if isinstance(parsed, op.PutObject):
+        assert parsed.key == arguments["Key"]
+        assert parsed.content_length == 3
+        algorithm = arguments.get("ChecksumAlgorithm", "CRC32").lower()
+        assert list(parsed.checksums) == [algorithm]
+        assert parsed.user_metadata == arguments.get("Metadata", {})
+
+
+class FakeRaw:
+    """An answer's body, as botocore reads it."""
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        """An empty document."""
+        return iter([b"<Empty/>"])
