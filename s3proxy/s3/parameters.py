@@ -36,12 +36,24 @@ OVERRIDES = {
 }
 _DIGITS = re.compile(r"\d+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_BUT_TAB = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# A token of RFC 9110 §5.6.2, in lower case.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 
 def fold(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Join the values of repeated headers with commas."""
+    """
+    Join the values of repeated headers with commas.
+
+    :raises InvalidArgument: A name is no token, or a value has control characters
+        (a tab is none): they could be neither stored nor given back.
+    """
     folded: dict[str, str] = {}
     for name, value in headers:
+        if not _NAME.fullmatch(name):
+            raise InvalidArgument("A header's name has characters that it may not.")
+        if _CONTROL_BUT_TAB.search(value):
+            raise bad_argument(name, f"The header '{name}' has control characters.")
         folded[name] = f"{folded[name]},{value}" if name in folded else value
     return folded
 

@@ -82,8 +82,10 @@ class S3Request(server.Request):
         if not self.dispatched:
             self.dispatch(command, path, version)
             return
+        # Looked at first, since the end may be what lets the handler finish.
+        answered = self.finished and not self.gone
         self.body.end()
-        if self.finished and not self.gone:
+        if answered:
             super()._cleanup()
 
     def connectionLost(self, reason: Failure) -> None:

@@ -67,8 +67,9 @@ def test_one_flipped_bit_is_noticed(
     body: bytes, position: int, bit: int, algorithm: str
 ) -> None:
     """By every digest, each with its own error."""
-    damaged = bytearray(body)
-    damaged[position % len(body)] ^= 1 << bit
+    flipped = bytearray(body)
+    flipped[position % len(body)] ^= 1 << bit
+    damaged = bytes(flipped)
     with pytest.raises(XAmzContentSHA256Mismatch):
         fed(Digests(sha256=hashlib.sha256(body).hexdigest()), [damaged]).verify()
     with pytest.raises(BadDigest):

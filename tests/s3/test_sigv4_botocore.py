@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import evolve
@@ -124,7 +125,8 @@ def test_one_flipped_bit_is_refused(
         return raw.decode("latin-1")
 
     if where in ("method", "path", "query"):
-        flipped = evolve(signed, **{where: flip(getattr(signed, where))})
+        change: dict[str, Any] = {where: flip(getattr(signed, where))}
+        flipped = evolve(signed, **change)
     else:
         name = "x-amz-meta-a" if where == "header" else "authorization"
         flipped = signed.having(name, flip(dict(signed.headers)[name]))
