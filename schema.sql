@@ -115,11 +115,17 @@ CREATE TABLE IF NOT EXISTS multipart_uploads (
     headers       jsonb       NOT NULL DEFAULT '{}',
     user_metadata jsonb       NOT NULL DEFAULT '{}',
     tags          jsonb       NOT NULL DEFAULT '{}',
-    answer        jsonb,
-    created_at    timestamptz NOT NULL DEFAULT now()
+    checksum_algorithm text,
+    checksum_type text,
+    answer        jsonb,       -- of a completed one: what a repeat is told
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    ended_at      timestamptz
 );
 CREATE INDEX IF NOT EXISTS multipart_uploads_created
     ON multipart_uploads (created_at);
+CREATE INDEX IF NOT EXISTS multipart_uploads_open
+    ON multipart_uploads (bucket, object_key, created_at, upload_id)
+    WHERE state = 'open';
 
 CREATE TABLE IF NOT EXISTS multipart_parts (
     upload_id   text        COLLATE "C" NOT NULL
@@ -247,19 +253,34 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
             OR NOT ('*' = ANY (p_if_none_match) OR p_etag = ANY (p_if_none_match)))
 $$;
 
+-- The first backend with room for p_size, its quota row locked until the end of the
+-- transaction; NULL if there is none. The lock makes claims on one backend take turns,
+-- so no race takes a counter past its limit.
+CREATE OR REPLACE FUNCTION ledger_place(p_backends text[], p_size bigint)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    candidate text;
+BEGIN
+    FOREACH candidate IN ARRAY p_backends LOOP
+        PERFORM 1 FROM backend_quotas q
+          WHERE q.backend_name = candidate
+            AND (q.bytes_limit = 0 OR q.bytes_used + p_size <= q.bytes_limit)
+            FOR NO KEY UPDATE;
+        IF FOUND THEN
+            RETURN candidate;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
 -- Rule 6: charge p_size to the first backend with room, and name its copy, before a
 -- byte is sent. outcome: 'claimed', 'full' or 'precondition'.
---
--- The row lock on backend_quotas makes claims on one backend take turns, so no race
--- takes a counter past its limit.
 CREATE OR REPLACE FUNCTION ledger_claim(
     p_backends text[], p_bucket text, p_key text, p_opaque boolean, p_size bigint,
     p_lease interval, p_if_match text[], p_if_none_match text[],
     OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
     OUT o_backend_name text, OUT o_backend_key text)
 LANGUAGE plpgsql AS $$
-DECLARE
-    candidate text;
 BEGIN
     IF cardinality(p_if_match) > 0 OR cardinality(p_if_none_match) > 0 THEN
         IF NOT ledger_allows(
@@ -271,26 +292,20 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    FOREACH candidate IN ARRAY p_backends LOOP
-        PERFORM 1 FROM backend_quotas q
-          WHERE q.backend_name = candidate
-            AND (q.bytes_limit = 0 OR q.bytes_used + p_size <= q.bytes_limit)
-            FOR NO KEY UPDATE;
-        IF FOUND THEN
-            outcome := 'claimed';
-            o_copy_id := ledger_ulid();
-            o_part_id := ledger_ulid();
-            o_backend_name := candidate;
-            o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
-                                  ELSE p_key || '~' || o_copy_id END;
-            INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,
-                                          bucket, object_key, size_bytes, state, due_at)
-            VALUES (o_copy_id, o_part_id, candidate, o_backend_key,
-                    p_bucket, p_key, p_size, 'claimed', clock_timestamp() + p_lease);
-            RETURN;
-        END IF;
-    END LOOP;
-    outcome := 'full';
+    o_backend_name := ledger_place(p_backends, p_size);
+    IF o_backend_name IS NULL THEN
+        outcome := 'full';
+        RETURN;
+    END IF;
+    outcome := 'claimed';
+    o_copy_id := ledger_ulid();
+    o_part_id := ledger_ulid();
+    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                          ELSE p_key || '~' || o_copy_id END;
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at)
+    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
+            'claimed', clock_timestamp() + p_lease);
 END $$;
 
 -- The live copies of an object become garbage, and its manifest goes. The caller holds
@@ -527,3 +542,243 @@ RETURNS bigint LANGUAGE sql AS $$
         RETURNING 1)
     SELECT count(*) FROM gone
 $$;
+
+-- 7. Multipart uploads ---------------------------------------------------------------------
+--
+-- A part is a copy like any other. Complete is one transaction that turns part rows into
+-- a manifest: no backend call, no second copy of the bytes. The upload's row decides
+-- Complete against Abort, UploadPart and expiry (rules 12 to 14).
+
+-- Charge and name one part's bytes. outcome: 'claimed', 'full' or 'no_upload'.
+CREATE OR REPLACE FUNCTION ledger_claim_part(
+    p_backends text[], p_upload_id text, p_bucket text, p_key text, p_opaque boolean,
+    p_part_number integer, p_size bigint, p_lease interval,
+    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
+    OUT o_backend_name text, OUT o_backend_key text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM multipart_uploads u
+                    WHERE u.upload_id = p_upload_id AND u.bucket = p_bucket
+                      AND u.object_key = p_key AND u.state = 'open')
+    THEN
+        outcome := 'no_upload';
+        RETURN;
+    END IF;
+    o_backend_name := ledger_place(p_backends, p_size);
+    IF o_backend_name IS NULL THEN
+        outcome := 'full';
+        RETURN;
+    END IF;
+    outcome := 'claimed';
+    o_copy_id := ledger_ulid();
+    o_part_id := ledger_ulid();
+    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                          ELSE p_key || '~' || o_copy_id END
+                     || '.' || lpad(p_part_number::text, 5, '0');
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at)
+    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
+            'claimed', clock_timestamp() + p_lease);
+END $$;
+
+-- Rule 12: the claim becomes the upload's part of that number, and a part that was sent
+-- before under the number becomes garbage. outcome: 'committed', 'lost' (nothing changed)
+-- or 'no_upload' (completed or aborted meanwhile; the claim is now abandoned).
+CREATE OR REPLACE FUNCTION ledger_commit_part(
+    p_copy_id text, p_upload_id text, p_part_number integer, p_size bigint, p_md5 text,
+    p_checksums jsonb, p_backend_etag text, p_version_id text,
+    OUT outcome text, OUT o_last_modified timestamptz)
+LANGUAGE plpgsql AS $$
+DECLARE
+    claim object_locations;
+    is_open boolean;
+    displaced text;
+BEGIN
+    -- FOR UPDATE, not SHARE: two attempts at one part number take turns.
+    SELECT u.state = 'open' INTO is_open FROM multipart_uploads u
+      WHERE u.upload_id = p_upload_id FOR UPDATE;
+    SELECT * INTO claim FROM object_locations l
+      WHERE l.copy_id = p_copy_id AND l.state = 'claimed' FOR UPDATE;
+    IF NOT FOUND THEN
+        outcome := 'lost';
+        RETURN;
+    END IF;
+    IF is_open IS NOT TRUE THEN
+        UPDATE object_locations
+           SET state = 'abandoned', due_at = clock_timestamp(),
+               version_id = p_version_id
+         WHERE copy_id = p_copy_id;
+        outcome := 'no_upload';
+        RETURN;
+    END IF;
+    DELETE FROM multipart_parts p
+      WHERE p.upload_id = p_upload_id AND p.part_number = p_part_number
+      RETURNING p.part_id INTO displaced;
+    IF displaced IS NOT NULL THEN
+        UPDATE object_locations SET state = 'garbage', due_at = clock_timestamp()
+         WHERE part_id = displaced AND state = 'live';
+    END IF;
+    o_last_modified := date_trunc('milliseconds', clock_timestamp());
+    INSERT INTO multipart_parts (upload_id, part_number, part_id, etag, size_bytes,
+                                 checksums, created_at)
+    VALUES (p_upload_id, p_part_number, claim.part_id, p_md5, p_size, p_checksums,
+            o_last_modified);
+    UPDATE object_locations
+       SET state = 'live', due_at = NULL, size_bytes = p_size,
+           backend_etag = p_backend_etag, version_id = p_version_id
+     WHERE copy_id = p_copy_id;
+    outcome := 'committed';
+END $$;
+
+-- Rule 13. p_numbers ascend, p_etags stand beside them. outcome:
+--   'completed'     o_answer says what the client is told; a repeat gets the same
+--   'no_upload'     unknown, of another bucket or key, or aborted
+--   'invalid_part'  o_part: not uploaded, or with another ETag
+--   'too_small'     o_part: under p_least bytes and not the last
+--   'precondition'  If-Match or If-None-Match does not hold
+-- but for 'completed', nothing has changed.
+CREATE OR REPLACE FUNCTION ledger_complete(
+    p_upload_id text, p_bucket text, p_key text, p_numbers integer[], p_etags text[],
+    p_least bigint, p_checksums jsonb, p_if_match text[], p_if_none_match text[],
+    p_grace interval,
+    OUT outcome text, OUT o_part integer, OUT o_answer jsonb)
+LANGUAGE plpgsql AS $$
+DECLARE
+    existing objects;
+    exists_now boolean;
+    upload multipart_uploads;
+    new_object_id text := ledger_ulid();
+    total bigint;
+    whole_etag text;
+    stamp timestamptz;
+BEGIN
+    LOOP
+        SELECT * INTO existing FROM objects o
+          WHERE o.bucket = p_bucket AND o.object_key = p_key FOR UPDATE;
+        exists_now := FOUND;
+        SELECT * INTO upload FROM multipart_uploads u
+          WHERE u.upload_id = p_upload_id AND u.bucket = p_bucket
+            AND u.object_key = p_key AND u.state <> 'aborted' FOR UPDATE;
+        IF NOT FOUND THEN
+            outcome := 'no_upload';
+            RETURN;
+        END IF;
+        IF upload.state = 'completed' THEN
+            outcome := 'completed';
+            o_answer := upload.answer;
+            RETURN;
+        END IF;
+        IF NOT ledger_allows(existing.etag, p_if_match, p_if_none_match) THEN
+            outcome := 'precondition';
+            RETURN;
+        END IF;
+        SELECT w.part_number INTO o_part
+          FROM unnest(p_numbers, p_etags) AS w (part_number, etag)
+          LEFT JOIN multipart_parts p
+            ON p.upload_id = p_upload_id AND p.part_number = w.part_number
+         WHERE p.etag IS DISTINCT FROM w.etag
+         ORDER BY w.part_number LIMIT 1;
+        IF FOUND THEN
+            outcome := 'invalid_part';
+            RETURN;
+        END IF;
+        SELECT p.part_number INTO o_part FROM multipart_parts p
+         WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers)
+           AND p.size_bytes < p_least
+           AND p.part_number <> p_numbers[cardinality(p_numbers)]
+         ORDER BY p.part_number LIMIT 1;
+        IF FOUND THEN
+            outcome := 'too_small';
+            RETURN;
+        END IF;
+        SELECT sum(p.size_bytes),
+               md5(string_agg(decode(p.etag, 'hex'), ''::bytea ORDER BY p.part_number))
+               || '-' || count(*)
+          INTO total, whole_etag
+          FROM multipart_parts p
+         WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
+        stamp := date_trunc('milliseconds', clock_timestamp());
+        EXIT WHEN exists_now;
+        INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag,
+                             content_type, headers, user_metadata, tags, checksums,
+                             last_modified)
+        VALUES (p_bucket, p_key, new_object_id, total, whole_etag, upload.content_type,
+                upload.headers, upload.user_metadata, upload.tags, p_checksums, stamp)
+        ON CONFLICT DO NOTHING;
+        EXIT WHEN FOUND;
+    END LOOP;
+    IF exists_now THEN
+        PERFORM ledger_discard(existing.object_id, p_grace);
+        UPDATE objects
+           SET object_id = new_object_id, size_bytes = total, etag = whole_etag,
+               content_type = upload.content_type, headers = upload.headers,
+               user_metadata = upload.user_metadata, tags = upload.tags,
+               checksums = p_checksums, last_modified = stamp
+         WHERE bucket = p_bucket AND object_key = p_key;
+    END IF;
+    INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
+                              md5)
+    SELECT new_object_id, p.part_number, p.part_id,
+           (sum(p.size_bytes) OVER (ORDER BY p.part_number) - p.size_bytes)::bigint,
+           p.size_bytes, p.etag
+      FROM multipart_parts p
+     WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
+    -- Parts that the list leaves out.
+    UPDATE object_locations l SET state = 'garbage', due_at = clock_timestamp()
+      FROM multipart_parts p
+     WHERE p.upload_id = p_upload_id AND NOT p.part_number = ANY (p_numbers)
+       AND l.part_id = p.part_id AND l.state = 'live';
+    DELETE FROM multipart_parts WHERE upload_id = p_upload_id;
+    o_answer := jsonb_build_object('etag', whole_etag, 'checksums', p_checksums);
+    UPDATE multipart_uploads
+       SET state = 'completed', answer = o_answer, ended_at = clock_timestamp()
+     WHERE upload_id = p_upload_id;
+    outcome := 'completed';
+END $$;
+
+-- Rule 14: what an upload holds becomes garbage. The caller holds its row's lock.
+CREATE OR REPLACE FUNCTION ledger_abort_locked(p_upload_id text)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE object_locations l SET state = 'garbage', due_at = clock_timestamp()
+      FROM multipart_parts p
+     WHERE p.upload_id = p_upload_id AND l.part_id = p.part_id AND l.state = 'live';
+    DELETE FROM multipart_parts WHERE upload_id = p_upload_id;
+    UPDATE multipart_uploads SET state = 'aborted', ended_at = clock_timestamp()
+     WHERE upload_id = p_upload_id;
+$$;
+
+-- Whether there was an open upload of that bucket and key to abort.
+CREATE OR REPLACE FUNCTION ledger_abort(p_upload_id text, p_bucket text, p_key text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM multipart_uploads u
+      WHERE u.upload_id = p_upload_id AND u.bucket = p_bucket AND u.object_key = p_key
+        AND u.state = 'open' FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM ledger_abort_locked(p_upload_id);
+    RETURN true;
+END $$;
+
+-- Abort at most p_limit open uploads older than p_max_age, and forget ended ones whose
+-- stored answer nobody is owed any more. Returns how many were aborted.
+CREATE OR REPLACE FUNCTION ledger_expire_uploads(
+    p_max_age interval, p_keep_answer interval, p_limit integer)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    stale text;
+    aborted bigint := 0;
+BEGIN
+    FOR stale IN
+        SELECT u.upload_id FROM multipart_uploads u
+         WHERE u.state = 'open' AND u.created_at < clock_timestamp() - p_max_age
+         ORDER BY u.created_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+    LOOP
+        PERFORM ledger_abort_locked(stale);
+        aborted := aborted + 1;
+    END LOOP;
+    DELETE FROM multipart_uploads u
+     WHERE u.state <> 'open' AND u.ended_at < clock_timestamp() - p_keep_answer;
+    RETURN aborted;
+END $$;

@@ -111,7 +111,6 @@ class Daemon(Service):
             return
         except (StoreError, EmbeddedError, CannotListenError) as why:
             self.log.critical("s3proxy cannot start: {why}", why=why)
-            sys.stderr.write(f"s3proxy cannot start: {why}\n")
         except Exception:
             self.log.failure("s3proxy cannot start")
         exit_with(1)

@@ -248,10 +248,18 @@ class Stub:
     _listening: Any = None
     _waiting: list[tuple[Callable[[], bool], Deferred[None]]] = field(factory=list)
 
-    def start(self) -> None:
-        """Listen, on a free port of loopback."""
+    def start(self, tls: Any = None) -> None:
+        """
+        Listen, on a free port of loopback.
+
+        :param tls: A certificate's options, to speak TLS with.
+        """
         factory = Factory.forProtocol(lambda: _StubConnection(self))
-        self._listening = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        if tls is None:
+            port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        else:
+            port = self.reactor.listenSSL(0, factory, tls, interface="127.0.0.1")
+        self._listening = port
         self.port = self._listening.getHost().port
 
     async def stop(self) -> None:

@@ -11,15 +11,16 @@ from hypothesis.strategies import SearchStrategy
 from s3proxy.model import ListPage, ObjectInfo
 
 _SPICE = " +%/~*'\"()&=?#;:,.<>!@$[]{}|^`\\_-é日🪣e\u0301\n\r\t"
-_KEY_CHARACTERS = st.one_of(
-    st.sampled_from("abcXYZ019" + _SPICE),
-    st.characters(codec="utf-8", exclude_characters="\0"),
-)
+_ODD = st.sampled_from("abcXYZ019" + _SPICE)
+_ANY = st.characters(codec="utf-8", exclude_characters="\0")
 
 
 def texts(min_size: int = 0, max_size: int = 30) -> SearchStrategy[str]:
     """Text that S3 takes for keys, prefixes and values: any UTF-8 but NUL."""
-    return st.text(_KEY_CHARACTERS, min_size=min_size, max_size=max_size)
+    # Two strategies, since one alphabet of both would hardly ever give an odd one.
+    return st.text(_ODD, min_size=min_size, max_size=max_size) | st.text(
+        _ANY, min_size=min_size, max_size=max_size
+    )
 
 
 def keys() -> SearchStrategy[str]:

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
@@ -172,7 +172,7 @@ class SigningAgent:
                 ResponseNeverReceived,
             ) as why:
                 # Each turn uses a kept connection up; the last one is on a new one.
-                if was_kept and body is None and not _cancelled(why):
+                if body is None and not _cancelled(why):
                     continue
                 raise
             return AbortableResponse(response, connection)

@@ -39,7 +39,8 @@ class S3Upload:
     ``_broken`` and told by the next call.
 
     A body may be stored from the moment when its last byte was handed over: errors say
-    ``landed`` from there on, whatever the answer, and not before.
+    ``landed`` from there on, whatever the answer, and not before. An empty body has
+    come with the headers, so its request waits for :meth:`finish`.
 
     :ivar length: Of the whole body; Twisted sends it as Content-Length.
     """
@@ -48,6 +49,7 @@ class S3Upload:
         self,
         backend: str,
         length: int,
+        request: Callable[[IBodyProducer], Deferred[Any]],
         *,
         clock: IReactorTime,
         soon: Callable[[Callable[[], None]], object],
@@ -55,11 +57,13 @@ class S3Upload:
         release: Callable[[], None],
     ) -> None:
         """
+        :param request: Sends the request with the body that it is given.
         :param soon: Calls a callable in the reactor's next turn.
         :param release: Gives the place among the concurrent calls back; called once.
         """
         self.length = length
         self._backend = backend
+        self._send = request
         self._clock = clock
         self._soon = soon
         self._limits = limits
@@ -84,8 +88,10 @@ class S3Upload:
         :raises BackendError: The backend answered early, broke off or stalled.
         """
         self._raise_broken()
+        if self._handed_over + len(data) > self.length:
+            raise self._wrong_length(data)
         self._hand_over(data)
-        while self._is_paused:
+        while self._is_paused and self._answer is None:
             await self._wait(self._limits.stall_seconds, "no byte taken")
             self._raise_broken()
 
@@ -99,11 +105,9 @@ class S3Upload:
         """
         self._raise_broken()
         if self._handed_over + len(data) != self.length:
-            self.abort()
-            raise ValueError(
-                f"{self._handed_over + len(data)} bytes for a body of {self.length}"
-            )
-        self._is_complete = True
+            raise self._wrong_length(data)
+        if not self.length:
+            await self._start()
         self._hand_over(data)
         while self._is_paused and self._answer is None:
             await self._wait(self._limits.stall_seconds, "no byte taken")
@@ -117,7 +121,7 @@ class S3Upload:
 
     def abort(self) -> None:
         """Break the connection short of Content-Length, so that nothing lands."""
-        if self._answer is None:
+        if self._release is not None:
             self._break(
                 BackendUnavailable(
                     self._backend, "given up here", landed=self._is_complete
@@ -126,25 +130,21 @@ class S3Upload:
 
     # What the client calls.
 
-    async def start(self, request: Deferred[Any]) -> None:
+    async def open(self) -> None:
         """
         Wait until the connection is made and the headers are written.
 
-        :param request: The response to come.
         :raises BackendUnavailable: No connection was made; ``landed`` is false.
         """
-        self._request = request
-        request.addCallbacks(self._answered, self._failed)
-        while self._consumer is None:
-            # The agent has a limit of its own on every step up to there.
-            await self._wait(self._limits.headers_seconds, "no connection")
-            self._raise_broken()
+        if self.length:
+            await self._start()
 
     # What Twisted calls.
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """The connection is there and takes bytes."""
         self._consumer = consumer
+        self._is_complete = not self.length
         # Not at once: the request must be whole before anybody may abort it.
         self._soon(self._event.fire)
         return self._produced
@@ -163,11 +163,27 @@ class S3Upload:
 
     # Within.
 
+    async def _start(self) -> None:
+        self._request = self._send(self)
+        self._request.addCallbacks(self._answered, self._failed)
+        while self._consumer is None:
+            # The agent has a limit of its own on every step up to there.
+            await self._wait(self._limits.headers_seconds, "no connection")
+            self._raise_broken()
+
     def _hand_over(self, data: bytes) -> None:
-        assert self._consumer is not None
+        if not data:
+            return
         self._handed_over += len(data)
-        if data:
-            self._consumer.write(data)
+        self._is_complete = self._handed_over == self.length
+        assert self._consumer is not None
+        self._consumer.write(data)
+
+    def _wrong_length(self, data: bytes) -> ValueError:
+        """A bug of the caller's: nothing may land."""
+        self.abort()
+        got = self._handed_over + len(data)
+        return ValueError(f"{got} bytes for a body of {self.length}")
 
     def _answered(self, response: AbortableResponse) -> None:
         self._response = response

@@ -95,6 +95,8 @@ class ObjectReader:
             try:
                 data = await self._download.read()
             except BackendError as why:
+                if self._download is None:
+                    raise  # abort() came in between: nobody wants the rest
                 self._give_up_copy(why)
                 continue
             if data:

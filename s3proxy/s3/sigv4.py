@@ -162,9 +162,7 @@ def _timestamp(
 ) -> str:
     """The request's time as it is signed: x-amz-date, or else Date."""
     sent = ",".join(values.get("x-amz-date") or values.get("date") or ()).strip()
-    when = parse_amz_date(sent)
-    if when is None and "x-amz-date" not in values:
-        when = parse_http_date(sent)
+    when = parse_amz_date(sent) or parse_http_date(sent)
     if when is None:
         raise AccessDenied(
             "AWS authentication requires a valid Date or x-amz-date header."

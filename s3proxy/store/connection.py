@@ -17,13 +17,23 @@ import psycopg2
 from twisted.internet import main
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from txpostgres import txpostgres
 
 Row = tuple[Any, ...]
 
 
+class PlainCursor(txpostgres.Cursor):  # type: ignore[misc]
+    """A txpostgres cursor that does not mistake a time-out for a cancelled Deferred."""
+
+    def _handleCancellation(self, failure: Failure) -> Failure:
+        return failure
+
+
 class QuietConnection(txpostgres.Connection):  # type: ignore[misc]
     """A txpostgres connection that reports its loss instead of logging it."""
+
+    cursorFactory = PlainCursor
 
     def doRead(self) -> object:
         """Let the reactor drop the connection when the server has gone."""

@@ -28,6 +28,8 @@ _TRY_AGAIN = frozenset({"40001", "40P01"})
 # Classes that the server sends when it, or the session, is ending; whether the
 # transaction had been committed by then, they do not say.
 _ENDING = frozenset({"08", "57", "58", "XX"})
+# The server ended a statement that took too long, and undid it.
+_TIMED_OUT = "57014"
 # A primary that was demoted refuses writes: the connection leads to the wrong server.
 _READ_ONLY = "25006"
 
@@ -66,6 +68,7 @@ class Pool:
 
         Once begun it is finished whatever becomes of the caller.
 
+        :param timeout_seconds: How long it may take, where that is not the usual time.
         :raises StoreUnavailable: It did not happen.
         :raises OutcomeUnknown: The connection broke while it was under way.
         :raises psycopg2.Error: The server refused it; it did not happen.
@@ -77,12 +80,10 @@ class Pool:
     async def fresh(
         self, sql: str, parameters: Mapping[str, Any] | None = None
     ) -> list[Row]:
-        """Run one statement on a connection that nothing has used before."""
-        connection = await self._open()
-        try:
-            return await self._run(connection, sql, parameters, None)
-        finally:
-            connection.close()
+        """Like :meth:`query`, on a connection that nothing has used before."""
+        work = Deferred.fromCoroutine(self._fresh(sql, parameters))
+        rows: list[Row] = await shield(work)
+        return rows
 
     def close(self) -> None:
         """Close what is idle now, and what is in use when it comes back."""
@@ -91,6 +92,13 @@ class Pool:
             self._idle.pop().close()
         while self._waiting:
             self._waiting.popleft().errback(StoreUnavailable("the daemon is stopping"))
+
+    async def _fresh(self, sql: str, parameters: Mapping[str, Any] | None) -> list[Row]:
+        connection = await self._open()
+        try:
+            return await self._run(connection, sql, parameters, None)
+        finally:
+            connection.close()
 
     async def _query(
         self,
@@ -116,16 +124,22 @@ class Pool:
         parameters: Mapping[str, Any] | None,
         timeout_seconds: float | None,
     ) -> list[Row]:
+        if timeout_seconds is None:
+            timeout_seconds = self.statement_timeout_seconds
+        else:
+            # Sent as one string they are one transaction, which SET LOCAL ends with.
+            milliseconds = int(timeout_seconds * 900)
+            sql = f"SET LOCAL statement_timeout = {milliseconds}; {sql}"
         try:
-            return await connection.query(
-                sql, parameters, timeout_seconds or self.statement_timeout_seconds
-            )
+            return await connection.query(sql, parameters, timeout_seconds)
         except psycopg2.Error as why:
             if why.pgcode == _READ_ONLY:
                 connection.close()
                 self._note_failure(why)
                 raise StoreUnavailable("the database is read-only") from why
-            if why.pgcode is not None and why.pgcode[:2] not in _ENDING:
+            if why.pgcode == _TIMED_OUT or (
+                why.pgcode is not None and why.pgcode[:2] not in _ENDING
+            ):
                 raise
             connection.close()
             self._note_failure(why)

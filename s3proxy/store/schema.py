@@ -38,8 +38,9 @@ async def apply_schema(connection: Connection, text: str | None = None) -> bool:
     """
     Bring the database to this version's schema.
 
-    :returns: Whether anything had to be done.
-    :raises SchemaRefused: The server is too old, or the schema is a newer version's.
+    :returns: Whether this call did anything: one of several starts at once does it.
+    :raises SchemaRefused: The server is too old, the schema is a newer version's, or
+        the database's encoding is not UTF-8.
     """
     ((number,),) = await connection.query("SHOW server_version_num", None, 15)
     if int(number) // 10000 < MINIMUM_SERVER_VERSION:
@@ -47,14 +48,27 @@ async def apply_schema(connection: Connection, text: str | None = None) -> bool:
             f"PostgreSQL {int(number) // 10000} is too old: s3proxy needs "
             f"{MINIMUM_SERVER_VERSION} or newer"
         )
+    ((encoding,),) = await connection.query("SHOW server_encoding", None, 15)
+    if encoding != "UTF8":
+        raise SchemaRefused(
+            f"the database has encoding {encoding}, and keys are Unicode: make one "
+            "with CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'"
+        )
     wanted = schema_text() if text is None else text
     digest = hashlib.sha256(wanted.encode()).hexdigest()
     if await _recorded(connection) == (SCHEMA_VERSION, digest):
         return False
     # An asynchronous connection has no transaction of its own: one string of many
     # statements between BEGIN and COMMIT is one, and an error in it undoes the whole.
+    changed = False
     try:
         await connection.query("BEGIN", None, 15)
+        # The usual limits are for requests; another start may be at work for long.
+        await connection.query(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '290s'",
+            None,
+            15,
+        )
         await connection.query(
             f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})", None, 300
         )
@@ -65,17 +79,14 @@ async def apply_schema(connection: Connection, text: str | None = None) -> bool:
                 f"{SCHEMA_VERSION}: start a newer s3proxy"
             )
         if (version, recorded) != (SCHEMA_VERSION, digest):
-            await connection.query(
-                "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'",
-                None,
-                15,
-            )
+            await connection.query("SET LOCAL lock_timeout = '60s'", None, 15)
             await connection.query(wanted, None, 3600)
             await connection.query(
                 "UPDATE installation SET schema_version = %s, schema_digest = %s",
                 (SCHEMA_VERSION, digest),
                 15,
             )
+            changed = True
         await connection.query("COMMIT", None, 60)
     except psycopg2.Error:
         connection.close()
@@ -83,12 +94,17 @@ async def apply_schema(connection: Connection, text: str | None = None) -> bool:
     except SchemaRefused:
         await connection.query("ROLLBACK", None, 15)
         raise
-    return True
+    return changed
 
 
 async def _recorded(connection: Connection) -> tuple[int, str] | None:
+    # Not to_regclass: in this transaction it may still answer from its cache that
+    # there is no such table, when another start has just made it.
     ((there,),) = await connection.query(
-        "SELECT to_regclass('installation') IS NOT NULL", None, 15
+        "SELECT EXISTS (SELECT FROM pg_class c WHERE c.relname = 'installation' "
+        "AND pg_table_is_visible(c.oid))",
+        None,
+        15,
     )
     if not there:
         return None

@@ -27,7 +27,7 @@ class Reader(Protocol):
         ...
 
     def abort(self) -> None:
-        """Stop reading. Calling it at or after the end is fine."""
+        """Stop reading; not called during a read. After the end it is fine."""
         ...
 
 

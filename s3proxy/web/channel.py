@@ -8,6 +8,8 @@ Rules kept here:
 2. A connection that is closed under a client that still sends is half-closed first and
    drained for a while, so that the answer is read and not lost to a reset.
 3. A request that cannot be parsed gets an S3 error too, and is the last.
+4. The next request is looked at when the client has taken the answer to the one before,
+   so that answers never pile up.
 """
 
 # mypy: allow-untyped-calls
@@ -19,55 +21,36 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, ITCPTransport
 from twisted.python.failure import Failure
-from twisted.web import http
 
-from s3proxy.errors import (
-    EntityTooLarge,
-    InvalidRequest,
-    InvalidURI,
-    NotImplementedYet,
-    RequestHeaderSectionTooLarge,
-    RequestTimeout,
-    S3Error,
-)
+from s3proxy.errors import RequestTimeout, S3Error
 from s3proxy.web.answer import refusal
 from s3proxy.web.request import S3Request
+from s3proxy.web.strict import StrictChannel
 
 if TYPE_CHECKING:
     from s3proxy.web.site import StreamingSite
 
-# More digits than any length that a signed 64-bit number holds.
-_LENGTH_DIGITS = 18
 
-
-class S3Channel(http.HTTPChannel):
-    """
-    See the module.
-
-    :ivar _dead: What still comes is thrown away: it cannot be parsed.
-    """
+class S3Channel(StrictChannel):
+    """See the module."""
 
     site: StreamingSite
     requests: list[S3Request]
-    # The site's limits are smaller and are checked first.
-    totalHeadersSize = 1024 * 1024
-    maxHeaders = 1024 * 1024
 
-    _dead = False
-    _in_headers = False
-    _header_bytes = 0
     _body_paused = False
     _lingering = False
-    _cause: S3Error | None = None
     _header_call: IDelayedCall | None = None
     _rest_call: IDelayedCall | None = None
     _linger_call: IDelayedCall | None = None
     _flush_call: IDelayedCall | None = None
+    _stall_call: IDelayedCall | None = None
+    _untaken: S3Request | None = None
 
     # From the network.
 
     def connectionMade(self) -> None:
-        self.MAX_LENGTH = self.site.limits.request_line_bytes
+        self.limits = self.site.limits
+        self.MAX_LENGTH = self.limits.request_line_bytes
         super().connectionMade()
         self.site.drain.add(self)
 
@@ -78,6 +61,7 @@ class S3Channel(http.HTTPChannel):
             self._rest_call,
             self._linger_call,
             self._flush_call,
+            self._stall_call,
         ):
             _cancel(call)
         super().connectionLost(reason)
@@ -85,67 +69,13 @@ class S3Channel(http.HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         if self._rest_call is not None and self._rest_call.active():
-            self._rest_call.reset(self.site.limits.rest_seconds)
+            self._rest_call.reset(self.limits.rest_seconds)
         if self._dead:
             return
         super().dataReceived(data)
         self._watch_headers()
 
-    def lineReceived(self, line: bytes) -> None:
-        if self._dead:
-            return
-        if not self._in_headers:
-            self._in_headers = bool(line)
-        else:
-            self._header_bytes += len(line) + 2
-            if self._header_bytes > self.site.limits.header_section_bytes:
-                self.refuse(RequestHeaderSectionTooLarge())
-                return
-            if line.startswith((b" ", b"\t")):
-                self.refuse(InvalidRequest("A header is folded over several lines."))
-                return
-        super().lineReceived(line)
-
-    def rawDataReceived(self, data: bytes) -> None:
-        if not self._dead:
-            super().rawDataReceived(data)
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        if self._in_headers:
-            self.refuse(RequestHeaderSectionTooLarge())
-        else:
-            self.refuse(InvalidURI("The request line is too long."))
-
-    def headerReceived(self, line: bytes) -> bool:
-        if self._receivedHeaderCount >= self.site.limits.headers:
-            self.refuse(RequestHeaderSectionTooLarge("There are too many headers."))
-            return False
-        return bool(super().headerReceived(line))
-
-    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
-        if header == b"Content-Length":
-            self._cause = InvalidRequest("Content-Length is wrong, or given twice.")
-            if data.isdigit() and len(data.lstrip(b"0")) > _LENGTH_DIGITS:
-                self.refuse(EntityTooLarge())
-                return False
-        elif header == b"Transfer-Encoding":
-            self._cause = InvalidRequest(
-                "Transfer-Encoding cannot be given twice or beside Content-Length."
-            )
-            coding = data.lower()
-            if coding == b"identity" or self._version != b"HTTP/1.1":
-                self.refuse(InvalidRequest("Transfer-Encoding is not allowed so."))
-                return False
-            if coding != b"chunked":
-                self.refuse(
-                    NotImplementedYet("The only Transfer-Encoding served is chunked.")
-                )
-                return False
-        return bool(super()._maybeChooseTransferDecoder(header, data))
-
     def allHeadersReceived(self) -> None:
-        self._in_headers = False
-        self._header_bytes = 0
         # From here on the body keeps its own time, and the handler has all it needs.
         self._savedTimeOut = self.setTimeout(None)
         super().allHeadersReceived()
@@ -184,6 +114,10 @@ class S3Channel(http.HTTPChannel):
         super().resumeProducing()
         if self._body_paused:
             self._networkProducer.pauseProducing()
+        if self._untaken is not None:
+            _cancel(self._stall_call)
+            request, self._untaken = self._untaken, None
+            self.requestDone(request)
 
     def decide_persistence(self, request: S3Request) -> None:
         """An answer's headers are about to go: tell whether it is the last."""
@@ -204,6 +138,12 @@ class S3Channel(http.HTTPChannel):
         self._body_paused = False
         if self.site.drain.draining:
             self.persistent = False
+        if self._waitingForTransport and self.persistent:
+            self._untaken = request
+            self._stall_call = self.site.clock.callLater(
+                self.limits.stall_seconds, self.abort
+            )
+            return
         super().requestDone(request)
 
     # Ends.
@@ -234,10 +174,6 @@ class S3Channel(http.HTTPChannel):
         self._start_rest_calls()
         self._half_close()
 
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        cause, self._cause = self._cause, None
-        self.refuse(cause or InvalidRequest("The request cannot be parsed."))
-
     def abort(self) -> None:
         """Break the connection at once."""
         assert self.transport is not None
@@ -253,7 +189,7 @@ class S3Channel(http.HTTPChannel):
         # A client that does not take the last bytes must not hold the connection.
         if self._flush_call is None:
             self._flush_call = self.site.clock.callLater(
-                self.site.limits.flush_seconds, self.abort
+                self.limits.flush_seconds, self.abort
             )
         super().loseConnection()
 
@@ -273,7 +209,7 @@ class S3Channel(http.HTTPChannel):
             super().loseConnection()
 
     def _start_rest_calls(self) -> None:
-        limits = self.site.limits
+        limits = self.limits
         self._rest_call = self.site.clock.callLater(limits.rest_seconds, self.abort)
         self._linger_call = self.site.clock.callLater(limits.linger_seconds, self.abort)
 
@@ -287,7 +223,7 @@ class S3Channel(http.HTTPChannel):
             self._header_call = None
         elif self._header_call is None:
             self._header_call = self.site.clock.callLater(
-                self.site.limits.header_seconds, self.refuse, RequestTimeout()
+                self.limits.header_seconds, self.refuse, RequestTimeout()
             )
 
 

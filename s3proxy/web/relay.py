@@ -28,6 +28,8 @@ async def relay(
     """
     Write *length* bytes of *reader* as the request's body.
 
+    The reader is aborted whenever it is not read to its end, never during a read.
+
     :param stall_seconds: How long the client may leave what was sent unread.
     :raises ClientGone: It left, or stalled.
     :raises BackendError: No copy can go on. Break the connection.
@@ -92,11 +94,9 @@ class _Relay:
         self._go_on()
 
     def stopProducing(self) -> None:
-        """The client is gone. A read under way ends by the reader's abort."""
-        if not self._stopped:
-            self._stopped = True
-            self._reader.abort()
-            self._go_on()
+        """The client is gone. A read under way ends first, by itself."""
+        self._stopped = True
+        self._go_on()
 
     async def _write(self, data: bytes) -> None:
         if len(data) <= CHUNK_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from attrs import evolve
 from pytest_twisted import async_yield_fixture
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
 
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.limits import Limits
@@ -29,6 +31,22 @@ def reactor() -> Any:
     from twisted.internet import reactor
 
     return reactor
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unhandled() -> Iterator[None]:
+    """No failure may end in the log, where only an operator would find it."""
+    failures: list[object] = []
+
+    def observe(event: LogEvent) -> None:
+        if event.get("log_failure") is not None:
+            failures.append(event["log_failure"])
+
+    globalLogPublisher.addObserver(observe)
+    yield
+    gc.collect(1)
+    globalLogPublisher.removeObserver(observe)
+    assert failures == []
 
 
 @pytest.fixture

@@ -275,6 +275,55 @@ async def test_abort_breaks_the_connection(
 
 
 @ensureDeferred
+async def test_an_empty_body_waits_for_finish(stub: Stub, scripted: S3Backend) -> None:
+    """Its headers are all there is to land, so they go last; an abort sends none."""
+    stub.replies = [Reply(http(200))]
+    upload = await begin(scripted, 0)
+    upload.abort()
+    with pytest.raises(BackendUnavailable) as caught:
+        await upload.finish(b"", md5=md5(b"").hexdigest())
+    assert not caught.value.landed
+    upload = await begin(scripted, 0)
+    assert stub.connections == 0
+    await upload.finish(b"", md5=md5(b"").hexdigest())
+    assert stub.received[0].headers["content-length"] == "0"
+    with pytest.raises(BackendUnavailable):
+        await stub.stop()
+        await (await begin(scripted, 0)).finish(b"", md5=md5(b"").hexdigest())
+    stub.start()
+
+
+@ensureDeferred
+async def test_the_last_byte_may_land_before_finish(
+    stub: Stub, scripted: S3Backend
+) -> None:
+    """Who writes all of the body has sent it: errors say so, answers are kept."""
+    stub.replies = [Reply(OK), Reply(), Reply(OK)]
+    upload = await begin(scripted, 5)
+    await upload.write(b"hello")
+    await stub.until(lambda: len(stub.received) == 1)
+    assert await upload.finish(b"", md5=HELLO) == Stored(HELLO)
+
+    upload = await begin(scripted, 5)
+    await upload.write(b"hello")
+    upload.abort()
+    with pytest.raises(BackendUnavailable) as caught:
+        await upload.write(b"")
+    assert caught.value.landed
+
+
+@ensureDeferred
+async def test_more_than_announced(stub: Stub, scripted: S3Backend) -> None:
+    """Too many bytes are a bug here: not one of them goes."""
+    stub.replies = [Reply(OK)]
+    upload = await begin(scripted, 5)
+    with pytest.raises(ValueError, match="6 bytes"):
+        await upload.write(b"hello!")
+    await stub.until(lambda: stub.connections == 1 and not stub.open)
+    assert stub.received == []
+
+
+@ensureDeferred
 async def test_a_dropped_wait_breaks_the_connection(
     reactor: Any, stub: Stub, scripted: S3Backend
 ) -> None:

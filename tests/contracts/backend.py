@@ -169,14 +169,16 @@ class BackendContract:
         await backend.delete(key, None)
         assert await backend.list_page("", None) == ([], None)
 
-    @pytest.mark.parametrize("sent", [0, 1, PIECE_BYTES])
+    @pytest.mark.parametrize(
+        ("size", "sent"), [(0, 0), (1, 0), (PIECE_BYTES * 2, PIECE_BYTES)]
+    )
     @ensureDeferred
     async def test_an_aborted_put_stores_nothing(
-        self, backend: Backend, sent: int
+        self, backend: Backend, size: int, sent: int
     ) -> None:
         """A PUT given up before its last byte leaves the key as it was."""
         await put(backend, "key", b"before")
-        copy = make_copy("key", PIECE_BYTES * 2)
+        copy = make_copy("key", size)
         upload = await backend.open_put(copy, {}, sha256=None, md5=None)
         if sent:
             await upload.write(sample(sent))

@@ -155,7 +155,7 @@ CASES: list[tuple[str, Request, type[S3Error]]] = [
     ("5 no signature", swapped(f", Signature={good_signature()}", ""), MALFORMED),
     ("5 no equals", swapped("Credential=", "Credential"), MALFORMED),
     ("5 other part", swapped(", Signature", ", Extra=1, Signature"), MALFORMED),
-    ("5 twice", swapped(", Signature", ", Credential=a, Signature"), MALFORMED),
+    ("5 twice", swapped(", Signature", f", Credential={SCOPE}, Signature"), MALFORMED),
     ("6 four parts", swapped("/us-east-1", ""), MALFORMED),
     ("6 six parts", swapped(ACCESS_KEY_ID, "a/b"), MALFORMED),
     ("6 no key", swapped(ACCESS_KEY_ID, ""), MALFORMED),
@@ -245,6 +245,17 @@ CASES: list[tuple[str, Request, type[S3Error]]] = [
         PUT.signed().having("x-amz-content-sha256", None),
         errors.InvalidRequest,
     ),
+    (
+        "24 two hashes",
+        evolve(
+            PUT.signed(),
+            headers=(
+                *PUT.signed().headers,
+                ("x-amz-content-sha256", sigv4.EMPTY_SHA256),
+            ),
+        ),
+        errors.InvalidRequest,
+    ),
     ("25 no token", PUT.signed(payload_hash="UNSIGNED"), errors.InvalidArgument),
     ("25 short", PUT.signed(payload_hash="ab" * 31), errors.InvalidArgument),
     ("25 not hex", PUT.signed(payload_hash="xy" * 32), errors.InvalidArgument),
@@ -293,6 +304,12 @@ def test_an_unsigned_payload_pins_no_hash() -> None:
     """UNSIGNED-PAYLOAD is accepted, and there is then nothing to compare with."""
     verified = PUT.signed(payload_hash=sigv4.UNSIGNED_PAYLOAD).verify()
     assert (verified.payload_hash, verified.sha256) == ("UNSIGNED-PAYLOAD", None)
+
+
+def test_a_hash_in_upper_case_is_the_same_hash() -> None:
+    """It is signed as sent, and compared in lower case."""
+    verified = PUT.signed(payload_hash="AB" * 32).verify()
+    assert verified.sha256 == "ab" * 32
 
 
 @pytest.mark.parametrize("seconds", [-900, -899, 0, 899, 900])

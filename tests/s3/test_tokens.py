@@ -38,3 +38,18 @@ def test_what_is_no_token_is_refused(token: str | bytes) -> None:
     with pytest.raises(InvalidArgument) as raised:
         tokens.decode(text)
     assert raised.value.fields == {"ArgumentName": "continuation-token"}
+
+
+def test_a_token_has_one_form() -> None:
+    """Unused bits of its last character must be as written, and no padding."""
+    token = tokens.encode("ab")
+    following = {"A": "B", "Q": "R", "g": "h", "w": "x"}[token[-1]]
+    for changed in (token[:-1] + following, token + "==", f" {token}", f"{token}\n"):
+        with pytest.raises(InvalidArgument):
+            tokens.decode(changed)
+
+
+def test_no_token_brings_a_nul() -> None:
+    """What a target may not hold, a token may not either: the ledger takes no NUL."""
+    with pytest.raises(InvalidArgument):
+        tokens.decode(tokens.encode("a\0b"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from s3proxy.config import DatabaseConfig
 from s3proxy.store.dsn import connection_arguments
@@ -88,11 +93,15 @@ class Database:
 
     def check(self) -> None:
         """What must be true of every ledger at every instant (I3, whole objects)."""
+        self.check_sums()
         text = statements()
-        for name, used, _limit, summed, *_counts in self.sql(text["sums"]):
-            assert used == summed, f"{name}: counter {used}, rows {summed}"
         assert self.sql(text["unreadable_objects"]) == []
         assert self.sql(text["strays"]) == []
+
+    def check_sums(self) -> None:
+        """I3 alone."""
+        for name, used, _limit, summed, *_counts in self.sql(statements()["sums"]):
+            assert used == summed, f"{name}: counter {used}, rows {summed}"
 
     def clear(self) -> None:
         """Empty it."""
@@ -112,7 +121,7 @@ def _schema(postgres: PostgresServer) -> Iterator[Database]:
 @pytest.fixture
 def db(_schema: Database) -> Iterator[Database]:
     """
-    An empty ledger; checked at the end (one that breaks I3 on purpose clears it).
+    An empty ledger; checked at the end.
 
     Databases take a third of a second to make, so this is one for the session.
     """
@@ -141,3 +150,48 @@ def make_pool() -> Iterator[MakePool]:
 def pool(db: Database, make_pool: MakePool) -> Pool:
     """A pool over ``db``."""
     return make_pool(db.config)
+
+
+def clock_time() -> float:
+    """The reactor's clock."""
+    seconds: float = reactor.seconds()  # type: ignore[attr-defined]
+    return seconds
+
+
+def pause(seconds: float = 0.01) -> Deferred[None]:
+    """Let the reactor go on."""
+    return deferLater(reactor, seconds)
+
+
+async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Poll for what a real server brings about in its own time."""
+    deadline = clock_time() + seconds
+    while not true():
+        assert clock_time() < deadline, "it does not come true"
+        await pause()
+
+
+@pytest.fixture(scope="module")
+def frail() -> Iterator[PostgresServer]:
+    """A server that this module's tests stop and freeze, and leave running."""
+    with PostgresServer() as server:
+        yield server
+
+
+class Frozen:
+    """Stops a server and all its sessions without their knowing, and lets them go."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+
+    def _send(self, number: signal.Signals) -> None:
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children")
+        for pid in children.read_text().split():
+            os.kill(int(pid), number)
+        self._server.signal(number)
+
+    def __enter__(self) -> None:
+        self._send(signal.SIGSTOP)
+
+    def __exit__(self, *_: object) -> None:
+        self._send(signal.SIGCONT)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 
-from s3proxy.errors import ClientGone, NoSuchKey
+from s3proxy.errors import ClientGone, NoSuchKey, ServiceUnavailable
 from s3proxy.manager.ports import Body
 from s3proxy.model import ListPage, ObjectInfo, StoredObject
 from s3proxy.s3.checksums import Digests
@@ -24,7 +25,7 @@ class FakeReader:
     Gives *size* bytes of *fill* (or *data*) in pieces.
 
     :ivar fail_at: Raise *error* once this many bytes have gone.
-    :ivar hold_at: Stand still there until aborted.
+    :ivar hold_at: Stand still there until *held* is fired.
     """
 
     size: int
@@ -35,16 +36,19 @@ class FakeReader:
     hold_at: int | None = None
     sent: int = 0
     aborted: int = 0
-    _held: Deferred[None] | None = None
+    held: Deferred[None] = field(factory=Deferred)
+    _reading: bool = False
 
     async def read(self) -> bytes:
         if self.fail_at is not None and self.sent >= self.fail_at:
             assert self.error is not None
             raise self.error
         if self.hold_at is not None and self.sent >= self.hold_at:
-            self._held = Deferred()
-            await self._held
-            return b""
+            self._reading = True
+            try:
+                await self.held
+            finally:
+                self._reading = False
         if self.data is not None:
             piece = self.data[self.sent : self.sent + len(self.piece)]
         else:
@@ -53,10 +57,8 @@ class FakeReader:
         return piece
 
     def abort(self) -> None:
+        assert not self._reading
         self.aborted += 1
-        if self._held is not None:
-            held, self._held = self._held, None
-            held.callback(None)
 
 
 @define(eq=False)
@@ -64,17 +66,21 @@ class FakeObjects:
     """
     :ivar events: What happened, in order.
     :ivar before_put: Awaited before a body is read.
+    :ivar before_open: Awaited before a reader is given out.
     :ivar before_read: Awaited before each read of a body.
     :ivar make_reader: What ``open`` returns, for a range's bytes.
     :ivar failure: Raised by every method.
+    :ivar put_fails_at: ``put`` raises ServiceUnavailable after this many bytes.
     """
 
     objects: dict[tuple[str, str], tuple[ObjectInfo, bytes]] = field(factory=dict)
     events: list[str] = field(factory=list)
     before_put: Callable[[], Deferred[None]] | None = None
+    before_open: Callable[[], Deferred[None]] | None = None
     before_read: Callable[[], Deferred[None]] | None = None
     make_reader: Callable[[bytes], FakeReader] | None = None
     failure: BaseException | None = None
+    put_fails_at: float = math.inf
     discard: bool = False
     received_bytes: int = 0
     last_sha256: str | None = None
@@ -113,6 +119,8 @@ class FakeObjects:
                 if not data:
                     break
                 self.received_bytes += len(data)
+                if self.received_bytes >= self.put_fails_at:
+                    raise ServiceUnavailable
                 digests.update(data)
                 if not self.discard:
                     pieces.append(data)
@@ -143,6 +151,8 @@ class FakeObjects:
     async def open(self, stored: StoredObject, start: int, end: int) -> FakeReader:
         info = stored.info
         self._call(f"open {info.key} {start}-{end}")
+        if self.before_open is not None:
+            await self.before_open()
         data = self._get(info.bucket, info.key)[1][start:end]
         if self.make_reader is not None:
             self.last_reader = self.make_reader(data)

@@ -1,0 +1,107 @@
+"""
+The daemon with trip wires: run as ``python -m tests.crash.breaking`` for ``s3proxy``.
+
+The product knows nothing of this. Its methods are wrapped here; at a point that is
+armed the process ends by SIGKILL, or stops by SIGSTOP, at once and without a word.
+
+A point is armed while the daemon runs: the file that ``ENVIRONMENT`` names then holds
+``POINT ACTION``. It is removed before the action, so that a point goes off once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from s3proxy.backend.client import S3Backend
+from s3proxy.backend.upload import S3Upload
+from s3proxy.cli import main
+from s3proxy.store.connection import QuietConnection
+from s3proxy.store.janitor import Janitor
+from s3proxy.store.ledger import PostgresLedger
+from s3proxy.web.app import App
+
+ENVIRONMENT = "S3PROXY_TESTS_TRIP_WIRE"
+
+ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+
+#: Methods, and what they are called here: each has a point before and one after it.
+STEPS: tuple[tuple[type[Any], str, str], ...] = (
+    (PostgresLedger, "claim", "claim"),
+    (PostgresLedger, "commit", "commit"),
+    (PostgresLedger, "settle", "settle"),
+    (PostgresLedger, "release", "release"),
+    (PostgresLedger, "abandon", "abandon"),
+    (PostgresLedger, "delete", "delete"),
+    (Janitor, "reap", "reap"),
+    (Janitor, "collect", "collect"),
+    (Janitor, "collected", "collected"),
+    (S3Backend, "open_put", "open_put"),
+    (S3Backend, "delete", "backend_delete"),
+    (S3Upload, "write", "write"),
+    (S3Upload, "finish", "finish"),
+    (App, "_send", "answer"),
+)
+
+#: Statements, and the point at which they have gone to the server, unanswered.
+SENT = {
+    "FROM ledger_claim(": "claim.sent",
+    "FROM ledger_commit(": "commit.sent",
+    "SELECT ledger_delete(": "delete.sent",
+    "SELECT ledger_collected(": "collected.sent",
+}
+
+POINTS = frozenset(
+    {f"{step}.{when}" for _, _, step in STEPS for when in ("before", "after")}
+    | set(SENT.values())
+)
+
+
+def reached(point: str) -> None:
+    """Do what the file says, if it says it of *point*."""
+    order = Path(os.environ[ENVIRONMENT])
+    try:
+        armed, action = order.read_text().split()
+    except FileNotFoundError:
+        return
+    if armed == point:
+        order.unlink()
+        os.kill(os.getpid(), ACTIONS[action])
+
+
+def _wire(owner: type[Any], method: str, step: str) -> None:
+    inner: Callable[..., Awaitable[Any]] = getattr(owner, method)
+
+    async def outer(self: Any, *args: Any, **kwargs: Any) -> Any:
+        reached(f"{step}.before")
+        result = await inner(self, *args, **kwargs)
+        # A round of the collector that found nothing is not the one that is meant.
+        if step not in ("reap", "collect") or result:
+            reached(f"{step}.after")
+        return result
+
+    setattr(owner, method, outer)
+
+
+def _wire_statements() -> None:
+    inner = QuietConnection._runQuery
+
+    def outer(self: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
+        # libpq hands a statement to the kernel before this returns.
+        answer = inner(self, sql, *args, **kwargs)
+        for words, point in SENT.items():
+            if words in sql:
+                reached(point)
+        return answer
+
+    QuietConnection._runQuery = outer
+
+
+if __name__ == "__main__":
+    for each in STEPS:
+        _wire(*each)
+    _wire_statements()
+    main()

@@ -1,0 +1,1 @@
+"""The whole daemon, over real servers: what a client sees, whatever happens."""

@@ -1,0 +1,411 @@
+"""
+Whatever requests come in whatever order, the bucket is a dictionary.
+
+The real daemon over a real database and two real backends, the first of which is small
+enough to be full now and then, against a dict.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import socket
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg2
+from attrs import field, frozen
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from hypothesis.strategies import DataObject
+
+from s3proxy.config import BackendConfig, DatabaseConfig
+from tests.daemon import Daemon
+from tests.strategies import keys
+from tests.system.wire import Answer, Client, make_body, md5, open_put
+
+KIB, MIB = 1024, 1024 * 1024
+SMALL_QUOTA = 8 * MIB
+ODD_KEYS = (
+    "k",
+    "a/b",
+    "a/b/c",
+    "a//b",
+    "/a",
+    "a/",
+    "a/../b",
+    ".",
+    "..",
+    "a b+c%2Fd",
+    "é/日本.txt",
+    "a~01J00000000000000000000000",
+    "~/01J00000000000000000000000",
+    "x" * 1024,
+)
+SIZES = (0, 1, 4 * KIB, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 200 * KIB)
+#: Over 1 MiB a body is streamed and not kept. Slower, so fewer.
+LARGE_SIZES = (MIB + 200 * KIB, 3 * MIB)
+OLD_DATE = "Thu, 01 Jan 2015 00:00:00 GMT"
+
+
+@frozen
+class Held:
+    """An object as the model has it; *headers* are those to come back."""
+
+    body: bytes = field(repr=False)
+    headers: dict[str, str] = field(factory=dict)
+
+    @property
+    def etag(self) -> str:
+        """What every answer must say."""
+        return md5(self.body)
+
+
+def any_keys() -> st.SearchStrategy[str]:
+    """Mostly few keys, so that they meet."""
+    return st.one_of(st.sampled_from(ODD_KEYS), st.sampled_from(ODD_KEYS), keys())
+
+
+def bodies() -> st.SearchStrategy[bytes]:
+    """Of all the sizes at which something changes."""
+    sizes = st.sampled_from(SIZES * 2 + LARGE_SIZES)
+    return st.builds(make_body, st.integers(0, 15_000), sizes)
+
+
+def metadata() -> st.SearchStrategy[dict[str, str]]:
+    """User metadata as on the wire: values are bytes, latin-1 decoded."""
+    values = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f"))
+    wire = values.map(lambda text: text.encode()[:100].decode("latin-1"))
+    printable = wire.filter(lambda text: not any("\x7f" <= c <= "\x9f" for c in text))
+    return st.dictionaries(
+        st.sampled_from(["a", "mtime", "long-name", "x.y_z"]).map("x-amz-meta-".__add__),
+        printable.map(lambda text: text.strip(" \xa0\x85")),
+        max_size=3,
+    )
+
+
+def kept_headers() -> st.SearchStrategy[dict[str, str]]:
+    """Standard headers that come back as they were sent."""
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "content-type": st.sampled_from(["text/plain; charset=utf-8", "image/png"]),
+            "cache-control": st.just("no-cache"),
+            "content-disposition": st.just('attachment; filename="a b.txt"'),
+            "content-encoding": st.sampled_from(["gzip", "br"]),
+            "content-language": st.just("de-AT"),
+            "expires": st.just("Wed, 21 Oct 2015 07:28:00 GMT"),
+        },
+    )
+
+
+def right_digests(body: bytes) -> dict[str, str]:
+    """Every digest that a client may send, by header."""
+    return {
+        "content-md5": _base64(hashlib.md5(body).digest()),
+        "x-amz-checksum-sha256": _base64(hashlib.sha256(body).digest()),
+        "x-amz-checksum-crc32": _base64(struct.pack(">I", zlib.crc32(body))),
+        "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
+    }
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+class Bucket(RuleBasedStateMachine):
+    """One bucket, one client, one dict."""
+
+    client: Client
+    daemon: Daemon
+    ledger: Any
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model: dict[str, Held] = {}
+
+    # Writes.
+
+    @rule(
+        key=any_keys(),
+        body=bodies(),
+        kept=kept_headers(),
+        extra=metadata(),
+        digest=st.none() | st.sampled_from(sorted(right_digests(b""))),
+        signed=st.booleans(),
+    )
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        kept: dict[str, str],
+        extra: dict[str, str],
+        digest: str | None,
+        signed: bool,
+    ) -> None:
+        sent = {**kept, **extra}
+        if digest is not None:
+            sent[digest] = right_digests(body)[digest]
+        answer = self.send("PUT", key, body, sent, signed=signed)
+        assert answer.status == 200, answer.body
+        self.stored(answer, key, body, sent)
+
+    @rule(key=any_keys(), body=bodies(), how=st.sampled_from(["absent", "any"]))
+    def put_by_existence(self, key: str, body: bytes, how: str) -> None:
+        sent = {"if-none-match": "*"} if how == "absent" else {"if-match": "*"}
+        answer = self.send("PUT", key, body, sent)
+        if (key in self.model) == (how == "any"):
+            assert answer.status == 200, answer.body
+            self.stored(answer, key, body, {})
+        else:
+            assert answer.status == 412, answer.body
+            assert answer.code == "PreconditionFailed"
+
+    @rule(key=any_keys(), body=bodies(), other=bodies())
+    def put_if_match(self, key: str, body: bytes, other: bytes) -> None:
+        right = self.model.get(key)
+        wrong = self.send("PUT", key, body, {"if-match": f'"{md5(b"?" + other)}"'})
+        assert wrong.status == 412, wrong.body
+        if right is not None:
+            answer = self.send("PUT", key, body, {"if-match": f'"{right.etag}"'})
+            assert answer.status == 200, answer.body
+            self.stored(answer, key, body, {})
+
+    @rule(
+        key=any_keys(),
+        body=bodies(),
+        digest=st.sampled_from(sorted(right_digests(b""))),
+        signed=st.booleans(),
+    )
+    def put_wrong(self, key: str, body: bytes, digest: str, signed: bool) -> None:
+        sent = {digest: right_digests(body + b"x")[digest]}
+        answer = self.send("PUT", key, body, sent, signed=signed)
+        assert answer.status == 400, answer.body
+        assert answer.code in ("BadDigest", "XAmzContentSHA256Mismatch")
+
+    @rule(
+        key=any_keys(),
+        size=st.sampled_from((4 * KIB, 200 * KIB, *LARGE_SIZES)),
+        part=st.floats(0, 0.999),
+        hard=st.booleans(),
+    )
+    def put_cut(self, key: str, size: int, part: float, hard: bool) -> None:
+        body = make_body(1, size)
+        with open_put(self.daemon.port, key, size) as connection:
+            connection.sendall(body[: int(size * part)])
+            if hard:
+                linger = struct.pack("ii", 1, 0)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    @rule(key=any_keys())
+    def delete(self, key: str) -> None:
+        assert self.send("DELETE", key).status == 204
+        self.model.pop(key, None)
+
+    # Reads.
+
+    @rule(key=any_keys(), method=st.sampled_from(["GET", "HEAD"]), signed=st.booleans())
+    def read_any(self, key: str, method: str, signed: bool) -> None:
+        answer = self.send(method, key, signed=signed)
+        if key in self.model:
+            self.check_whole(method, answer, self.model[key])
+        else:
+            assert answer.status == 404
+            assert answer.code == ("NoSuchKey" if method == "GET" else "")
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def read_held(self, data: DataObject) -> None:
+        key, held = self.draw_held(data)
+        self.check_whole("HEAD", self.send("HEAD", key), held)
+        self.check_whole("GET", self.send("GET", key), held)
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data())
+    def read_range(self, data: DataObject) -> None:
+        key, held = self.draw_held(data)
+        size = len(held.body)
+        places = st.integers(0, size + 2) | st.sampled_from([0, 64 * KIB, 2 * MIB])
+        first = data.draw(places)
+        last = data.draw(places.map(lambda place: first + place))
+        kind = data.draw(st.sampled_from(["first-last", "first-", "-count"]))
+        wanted = {
+            "first-last": (f"{first}-{last}", held.body[first : last + 1]),
+            "first-": (f"{first}-", held.body[first:]),
+            "-count": (f"-{first}", held.body[max(size - first, 0) :] if first else b""),
+        }
+        text, expected = wanted[kind]
+        answer = self.send("GET", key, headers={"range": f"bytes={text}"})
+        if not expected:
+            assert answer.status == 416, (answer, text)
+            assert answer.headers["content-range"] == f"bytes */{size}"
+            return
+        start = max(size - first, 0) if kind == "-count" else first
+        assert answer.status == 206, (answer, text)
+        assert answer.headers["content-range"] == (
+            f"bytes {start}-{start + len(expected) - 1}/{size}"
+        )
+        assert answer.body == expected
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), method=st.sampled_from(["GET", "HEAD"]))
+    def read_conditional(self, data: DataObject, method: str) -> None:
+        key, held = self.draw_held(data)
+        modified = self.send("HEAD", key).headers["last-modified"]
+        right, wrong = f'"{held.etag}"', f'"{md5(b"?")}"'
+        for header, value, status in (
+            ("if-match", right, 200),
+            ("if-match", wrong, 412),
+            ("if-none-match", right, 304),
+            ("if-none-match", wrong, 200),
+            ("if-modified-since", modified, 304),
+            ("if-modified-since", OLD_DATE, 200),
+            ("if-unmodified-since", modified, 200),
+            ("if-unmodified-since", OLD_DATE, 412),
+        ):
+            answer = self.send(method, key, headers={header: value})
+            assert answer.status == status, (header, value)
+            if status == 200:
+                self.check_whole(method, answer, held)
+            elif status == 304:
+                assert answer.etag == held.etag
+                assert answer.body == b""
+
+    @rule(data=st.data(), page=st.sampled_from([1, 2, 3, 1000]))
+    def list_all(self, data: DataObject, page: int) -> None:
+        held = st.sampled_from(sorted(self.model) or [""])
+        cuts = st.builds(lambda key, end: key[:end], held, st.integers(0, 4))
+        prefix = data.draw(st.just("") | cuts, "prefix")
+        after = data.draw(st.just("") | cuts | any_keys(), "start-after")
+        delimiter = data.draw(st.sampled_from(["", "/", "//", "b"]), "delimiter")
+        found: list[tuple[str, tuple[str, int] | None]] = []
+        token = None
+        while True:
+            got = self.client.list_page(
+                prefix=prefix,
+                delimiter=delimiter,
+                max_keys=page,
+                start_after=after,
+                token=token,
+            )
+            here = [*got.contents.items(), *((p, None) for p in got.common_prefixes)]
+            assert len(here) <= page
+            found += sorted(here, key=lambda entry: entry[0].encode())
+            token = got.next_token
+            if token is None:
+                break
+            assert len(here) == page
+        assert found == self.expected_list(prefix, delimiter, after)
+
+    def teardown(self) -> None:
+        """All that is left is what the model says; then it goes."""
+        want = {key: (held.etag, len(held.body)) for key, held in self.model.items()}
+        assert self.client.keys() == want
+        for key, held in self.model.items():
+            self.check_whole("GET", self.send("GET", key), held)
+            assert self.send("DELETE", key).status == 204
+        assert self.client.keys() == {}
+        with self.ledger.cursor() as cursor:
+            cursor.execute(
+                "SELECT q.backend_name, q.bytes_used, q.bytes_limit,"
+                " coalesce((SELECT sum(l.size_bytes) FROM object_locations l"
+                " WHERE l.backend_name = q.backend_name), 0) FROM backend_quotas q"
+            )
+            for name, used, limit, total in cursor.fetchall():
+                assert used == total, name
+                assert not limit or used <= limit, name
+
+    # Within.
+
+    def send(
+        self,
+        method: str,
+        key: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        signed: bool = False,
+    ) -> Answer:
+        return self.client.request(method, key, body, headers, signed=signed)
+
+    def stored(
+        self, answer: Answer, key: str, body: bytes, headers: Mapping[str, str]
+    ) -> None:
+        kept = {
+            name: value
+            for name, value in headers.items()
+            if name.startswith(("x-amz-meta-", "content-", "cache-", "expires"))
+            and name != "content-md5"
+        }
+        self.model[key] = held = Held(body, kept)
+        assert answer.etag == held.etag
+
+    def draw_held(self, data: DataObject) -> tuple[str, Held]:
+        key = data.draw(st.sampled_from(sorted(self.model)), "key")
+        return key, self.model[key]
+
+    def check_whole(self, method: str, answer: Answer, held: Held) -> None:
+        assert answer.status == 200, answer.body[:500]
+        assert answer.etag == held.etag
+        assert answer.headers["content-length"] == str(len(held.body))
+        assert answer.body == (held.body if method == "GET" else b"")
+        told = {
+            name: value
+            for name, value in answer.headers.items()
+            if name.startswith(("x-amz-meta-", "content-", "cache-", "expires"))
+            and name != "content-length"
+        }
+        assert told == {"content-type": "binary/octet-stream", **held.headers}
+
+    def expected_list(
+        self, prefix: str, delimiter: str, after: str
+    ) -> list[tuple[str, tuple[str, int] | None]]:
+        found: dict[str, tuple[str, int] | None] = {}
+        for key, held in self.model.items():
+            if not key.startswith(prefix):
+                continue
+            cut = key.find(delimiter, len(prefix)) if delimiter else -1
+            if cut >= 0:
+                found[key[: cut + len(delimiter)]] = None
+            else:
+                found[key] = (held.etag, len(held.body))
+        return sorted(
+            (entry for entry in found.items() if entry[0].encode() > after.encode()),
+            key=lambda entry: entry[0].encode(),
+        )
+
+
+def test_the_bucket_is_a_dictionary(
+    database: DatabaseConfig, backend_config: Callable[..., BackendConfig]
+) -> None:
+    """Random sequences of requests, then the whole bucket, then ``check``."""
+    backends = [backend_config("small", quota_bytes=SMALL_QUOTA), backend_config("big")]
+    ledger = psycopg2.connect(
+        host=database.host,
+        port=database.port,
+        dbname=database.database,
+        user=database.user,
+    )
+    ledger.autocommit = True
+    with Daemon(database, backends) as daemon, Client(daemon.port) as client:
+
+        def machine() -> Bucket:
+            bucket = Bucket()
+            bucket.client, bucket.daemon, bucket.ledger = client, daemon, ledger
+            return bucket
+
+        try:
+            run_state_machine_as_test(
+                machine, settings=settings(max_examples=25, stateful_step_count=25)
+            )
+        finally:
+            ledger.close()
+        daemon.wait_clean()

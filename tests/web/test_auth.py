@@ -1,0 +1,161 @@
+"""s3proxy.web.auth: who is let in, by which way, and what of the body is held to."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+import pytest
+
+from s3proxy.config_model import AuthConfig
+from s3proxy.errors import (
+    AccessDenied,
+    InvalidAccessKeyId,
+    InvalidArgument,
+    InvalidURI,
+    NotImplementedYet,
+    S3Error,
+    SignatureDoesNotMatch,
+)
+from s3proxy.s3.sigv4 import sign_headers
+from s3proxy.web.auth import Authenticator, Identity
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+HASH = hashlib.sha256(b"body").hexdigest()
+
+KEY = AuthConfig(access_key_id="AK", secret_access_key="secret")
+TOKEN = AuthConfig(token="let me in")
+BOTH = AuthConfig("AK", "secret", "let me in")
+OFF = AuthConfig()
+
+GOOD_TOKEN = ("x-proxy-token", "let me in")
+BAD_TOKEN = ("x-proxy-token", "let me out")
+
+
+def signed(
+    *, key: str = "AK", secret: str = "secret", payload_hash: str = HASH
+) -> list[tuple[str, str]]:
+    more = sign_headers(
+        "PUT",
+        "/unified/k",
+        "",
+        {"host": "h"},
+        access_key_id=key,
+        secret_access_key=secret,
+        region="us-east-1",
+        payload_hash=payload_hash,
+        now=NOW,
+    )
+    return [("host", "h"), *((name.lower(), value) for name, value in more.items())]
+
+
+def ask(
+    auth: AuthConfig, headers: list[tuple[str, str]], target: bytes = b"/unified/k"
+) -> Identity:
+    authenticator = Authenticator(auth, regions=("us-east-1",), now=lambda: NOW)
+    return authenticator.authenticate(b"PUT", target, headers)
+
+
+@pytest.mark.parametrize("auth", [KEY, BOTH])
+def test_a_signature_lets_in_and_pins_the_body(auth: AuthConfig) -> None:
+    assert ask(auth, signed()) == Identity(True, HASH)
+    unsigned_body = signed(payload_hash="UNSIGNED-PAYLOAD")
+    assert ask(auth, unsigned_body) == Identity(True, None)
+
+
+@pytest.mark.parametrize("auth", [TOKEN, BOTH])
+def test_the_token_lets_in(auth: AuthConfig) -> None:
+    assert ask(auth, [GOOD_TOKEN]) == Identity(False, None)
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers", "error"),
+    [
+        (KEY, [], AccessDenied),
+        (TOKEN, [], AccessDenied),
+        (BOTH, [], AccessDenied),
+        (TOKEN, [BAD_TOKEN], AccessDenied),
+        (TOKEN, [("x-proxy-token", "")], AccessDenied),
+        (TOKEN, [("x-proxy-token", "let me in\xe9")], AccessDenied),
+        (TOKEN, [GOOD_TOKEN, GOOD_TOKEN], AccessDenied),
+        (TOKEN, [GOOD_TOKEN, BAD_TOKEN], AccessDenied),
+        (KEY, [GOOD_TOKEN], AccessDenied),
+        (TOKEN, signed(), AccessDenied),
+        (KEY, signed(secret="wrong"), SignatureDoesNotMatch),
+        (KEY, signed(key="other"), InvalidAccessKeyId),
+        # A wrong signature never falls through to the token.
+        (BOTH, [*signed(secret="wrong")], SignatureDoesNotMatch),
+        (BOTH, [*signed(key="other")], InvalidAccessKeyId),
+        (BOTH, [("authorization", "Bearer x"), GOOD_TOKEN], InvalidArgument),
+        (BOTH, [("authorization", ""), GOOD_TOKEN], InvalidArgument),
+    ],
+)
+def test_refusals(
+    auth: AuthConfig, headers: list[tuple[str, str]], error: type[S3Error]
+) -> None:
+    with pytest.raises(error):
+        ask(auth, headers)
+
+
+def test_a_wrong_signature_beside_a_good_token_is_refused() -> None:
+    with pytest.raises(S3Error) as why:
+        ask(BOTH, [*signed(secret="wrong"), GOOD_TOKEN])
+    assert why.value.status == 403
+
+
+def test_a_way_that_is_not_configured_is_not_looked_at() -> None:
+    """SDKs cannot be told not to sign; where only a token counts, they may."""
+    assert ask(TOKEN, [*signed(key="any"), GOOD_TOKEN]) == Identity(False, HASH)
+    assert ask(OFF, signed(key="any")) == Identity(False, HASH)
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers"), [(OFF, []), (TOKEN, [GOOD_TOKEN]), (BOTH, [GOOD_TOKEN])]
+)
+def test_the_body_of_an_unsigned_request_is_held_to_its_hash(
+    auth: AuthConfig, headers: list[tuple[str, str]]
+) -> None:
+    def told(value: str) -> Identity:
+        return ask(auth, [*headers, ("x-amz-content-sha256", value)])
+
+    assert told(HASH.upper()).sha256 == HASH
+    assert told("UNSIGNED-PAYLOAD").sha256 is None
+    with pytest.raises(InvalidArgument):
+        told("junk")
+
+
+@pytest.mark.parametrize(
+    "payload_hash",
+    [
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
+    ],
+)
+def test_streaming_bodies_are_refused_by_every_way(payload_hash: str) -> None:
+    with pytest.raises(NotImplementedYet):
+        ask(KEY, signed(payload_hash=payload_hash))
+    for auth, headers in [(OFF, []), (TOKEN, [GOOD_TOKEN])]:
+        with pytest.raises(NotImplementedYet):
+            ask(auth, [*headers, ("x-amz-content-sha256", payload_hash)])
+
+
+@pytest.mark.parametrize("auth", [OFF, KEY, TOKEN, BOTH])
+def test_presigned_urls_are_refused_by_every_way(auth: AuthConfig) -> None:
+    target = b"/unified/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00"
+    with pytest.raises(NotImplementedYet):
+        ask(auth, [], target)
+
+
+@pytest.mark.parametrize("target", [b"http://evil/b/k", b"*", b"h:443"])
+def test_a_target_must_be_a_path(target: bytes) -> None:
+    with pytest.raises(InvalidURI):
+        ask(OFF, [], target)
+
+
+def test_secrets_are_not_shown() -> None:
+    auth = AuthConfig("AK", "canary", "let me in")
+    shown = repr(Authenticator(auth, regions=("us-east-1",), now=lambda: NOW))
+    assert "canary" not in shown
+    assert "let me in" not in shown
