@@ -135,7 +135,6 @@ class S3Backend:
             if not 200 <= response.code < 300:
                 raise error_of(self.name, await self._read(response, ANSWER_BYTES))
         except BaseException:
-            release()
             raise
         download = S3Download(
             self.name,

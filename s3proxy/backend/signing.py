@@ -172,7 +172,7 @@ class SigningAgent:
                 ResponseNeverReceived,
             ) as why:
                 # Each turn uses a kept connection up; the last one is on a new one.
-                if body is None and not _cancelled(why):
+                if was_kept and body is None and not _cancelled(why):
                     continue
                 raise
             return AbortableResponse(response, connection)

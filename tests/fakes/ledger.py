@@ -6,6 +6,7 @@ The ledger in memory, with an injected clock: ``manager.ports.Ledger`` and
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -87,10 +88,15 @@ class MemoryLedger:
         self.pins: dict[str, float] = {}
         self.failure: StoreError | None = None
         self.calls: list[str] = []
+        self._faults: dict[str, deque[StoreError | None]] = {}
         self._objects: dict[tuple[str, str], tuple[ObjectInfo, Copy]] = {}
         self._numbers = count(1)
 
     # For tests ---
+
+    def fail(self, call: str, *errors: StoreError | None) -> None:
+        """The next calls of that name fail so, one each; None lets one pass."""
+        self._faults.setdefault(call, deque()).extend(errors)
 
     def used_bytes(self, backend: str) -> int:
         """I3, by construction: the sum over the rows, in every state."""
@@ -322,6 +328,10 @@ class MemoryLedger:
         self.calls.append(name)
         if self.failure is not None:
             raise self.failure
+        faults = self._faults.get(name)
+        error = faults.popleft() if faults else None
+        if error is not None:
+            raise error
 
     def _now(self) -> float:
         return float(self.clock.seconds())
