@@ -1,1 +1,1 @@
-"""Benchmarks. Nothing here is part of the product, and no test waits for its numbers."""
+"""Benchmarks: no part of the product, and no test waits for their numbers."""

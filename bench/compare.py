@@ -22,7 +22,7 @@ from statistics import median
 
 from attrs import define, field, frozen
 
-from bench.loader import Loader, Outcome, Target
+from bench.loader import Loader, Outcome
 from bench.subjects import Stage, Subject, family_mib, forget_peak, peak_mib, stage
 
 SMALL_BYTES = 4 * 1024
@@ -64,7 +64,9 @@ class Figures:
         ordered = sorted(outcome.latencies) or [float("nan")]
         self.rate.append(outcome.per_second * unit)
         self.p50_ms.append(1000 * ordered[len(ordered) // 2])
-        self.p99_ms.append(1000 * ordered[min(len(ordered) * 99 // 100, len(ordered) - 1)])
+        self.p99_ms.append(
+            1000 * ordered[min(len(ordered) * 99 // 100, len(ordered) - 1)]
+        )
 
 
 @define
@@ -232,7 +234,9 @@ def measure(
     for subject in ready.subjects:
         with ready.only(subject):
             turn = Turn(loader, _warm_up(settings), subject, 0)
-            results.note(subject.name, "seed", Turn(loader, settings, subject, 0).seed())
+            results.note(
+                subject.name, "seed", Turn(loader, settings, subject, 0).seed()
+            )
             for operation in order:
                 results.note(subject.name, "warm-up", turn.run(operation))
             turn.clean()
@@ -307,8 +311,7 @@ def report(
     for name, mib in results.helper.items():
         yield f"Beside {name}, PostgreSQL: {mib:.0f} MiB (PSS)."
     yield f"Busiest loader process: {results.busy:.0%} of a core, in its busiest cell."
-    for line in results.errors or ["No errors."]:
-        yield line
+    yield from results.errors or ["No errors."]
 
 
 def _ratio(results: Results, operation: str, other: str) -> str:
@@ -352,7 +355,9 @@ def _say(line: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and print; the exit code tells whether there were errors."""
-    parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.compare", description=__doc__
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="at most, per cell")
     parser.add_argument("--requests", type=int, default=4000, help="at most, per cell")

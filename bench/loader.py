@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
-from s3proxy.s3.sigv4 import EMPTY_SHA256, UNSIGNED_PAYLOAD, sign_headers, uri_encode
+from s3proxy.s3.sigv4 import UNSIGNED_PAYLOAD, sign_headers, uri_encode
 
 RECEIVE_BYTES = 256 * 1024
 PIECE_BYTES = 1024 * 1024
@@ -65,9 +65,9 @@ class Target:
         :param is_hashed: Whether the body's SHA-256 is signed; else UNSIGNED-PAYLOAD.
         """
         path = f"/{self.bucket}" + (f"/{uri_encode(key, slash=False)}" if key else "")
-        payload = EMPTY_SHA256
-        if body:
-            payload = hashlib.sha256(body).hexdigest() if is_hashed else UNSIGNED_PAYLOAD
+        payload = UNSIGNED_PAYLOAD
+        if is_hashed:
+            payload = hashlib.sha256(body).hexdigest()
         headers = {"host": urlsplit(self.endpoint).netloc}
         headers |= sign_headers(
             method,

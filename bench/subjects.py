@@ -24,7 +24,6 @@ from attrs import define, field, frozen
 
 from bench.loader import Target
 from s3proxy.config import BackendConfig
-from s3proxy.embedded.ports import free_ports
 from tests.daemon import BUCKET, KEY_ID, SECRET, Daemon
 from tests.servers import PostgresServer, S3Server
 
@@ -99,14 +98,17 @@ def stage(names: Sequence[str]) -> Iterator[Stage]:
             for each in pair:  # its buckets are the union's directories
                 server.client.put_object(Bucket=each.bucket, Key=f"{BUCKET}/.keep")
             endpoint, pid = stack.enter_context(_rclone(pair))
-            subjects.append(Subject("rclone", Target(endpoint, BUCKET, *RCLONE_KEYS), pid))
+            subjects.append(
+                Subject("rclone", Target(endpoint, BUCKET, *RCLONE_KEYS), pid)
+            )
         yield Stage(subjects)
 
 
 @contextlib.contextmanager
 def _rclone(backends: Sequence[BackendConfig]) -> Iterator[tuple[str, int]]:
     """
-    ``rclone serve s3`` over a union that fills the first backend first, as s3proxy does.
+    ``rclone serve s3`` over a union that fills the first backend first, as s3proxy
+    does.
 
     ``no_check_bucket`` and ``--use-server-modtime`` spare it calls to the backend.
     """
@@ -134,7 +136,8 @@ def _rclone(backends: Sequence[BackendConfig]) -> Iterator[tuple[str, int]]:
     )
     config = directory / "rclone.conf"
     config.write_text("\n\n".join([*sections, ""]))
-    (port,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     log = (directory / "log").open("wb")
     process = subprocess.Popen(
         [

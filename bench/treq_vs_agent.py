@@ -6,7 +6,7 @@ within one run. ``python -m bench.treq_vs_agent [SECONDS]`` prints requests per 
 of each and their ratio.
 
 2026-11-22, 2 cores, Python 3.11, Twisted 26.10, treq 26.7: agent 9150/s, treq 5400/s,
-ratio 0.53 to 0.60. That is far more than the 20 % above which a hot path goes past treq.
+ratio 0.53 to 0.60: far more than the 20 % above which a hot path goes past treq.
 """
 
 from __future__ import annotations

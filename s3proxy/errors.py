@@ -62,11 +62,29 @@ class BadDigest(S3Error):
     default_message = "The digest that you specified did not match what we received."
 
 
+class BucketAlreadyOwnedByYou(S3Error):
+    """409: the bucket that was to be made is there."""
+
+    code, status = "BucketAlreadyOwnedByYou", 409
+    default_message = (
+        "The bucket that you tried to create already exists, and you own it."
+    )
+
+
 class EntityTooLarge(S3Error):
     """400: the body is larger than ``server.max_object_size``."""
 
     code, status = "EntityTooLarge", 400
     default_message = "Your proposed upload exceeds the maximum allowed object size."
+
+
+class EntityTooSmall(S3Error):
+    """400: a part that is not the last is under 5 MiB."""
+
+    code, status = "EntityTooSmall", 400
+    default_message = (
+        "Your proposed upload is smaller than the minimum allowed object size."
+    )
 
 
 class IncompleteBody(S3Error):
@@ -109,6 +127,23 @@ class InvalidDigest(S3Error):
     default_message = "The Content-MD5 that you specified is not valid."
 
 
+class InvalidPart(S3Error):
+    """400: a part of the list was not uploaded, or has another ETag."""
+
+    code, status = "InvalidPart", 400
+    default_message = (
+        "One or more of the specified parts could not be found. The part may not have "
+        "been uploaded, or the specified ETag may not match the part's ETag."
+    )
+
+
+class InvalidPartOrder(S3Error):
+    """400: the list of parts does not ascend."""
+
+    code, status = "InvalidPartOrder", 400
+    default_message = "The list of parts was not in ascending order by part number."
+
+
 class InvalidRange(S3Error):
     """416: the range starts past the end of the object."""
 
@@ -133,6 +168,16 @@ class KeyTooLongError(S3Error):
     """400: the key is longer than 1024 bytes of UTF-8."""
 
     code, status, default_message = "KeyTooLongError", 400, "Your key is too long."
+
+
+class MalformedXML(S3Error):
+    """400: the document is not what the operation takes."""
+
+    code, status = "MalformedXML", 400
+    default_message = (
+        "The XML you provided was not well-formed or did not validate against our "
+        "published schema."
+    )
 
 
 class MetadataTooLarge(S3Error):
@@ -168,6 +213,16 @@ class NoSuchKey(S3Error):
 
     code, status = "NoSuchKey", 404
     default_message = "The specified key does not exist."
+
+
+class NoSuchUpload(S3Error):
+    """404: no such upload: never made, completed, or aborted."""
+
+    code, status = "NoSuchUpload", 404
+    default_message = (
+        "The specified multipart upload does not exist. The upload ID might be "
+        "invalid, or the multipart upload might have been aborted or completed."
+    )
 
 
 class NotImplementedYet(S3Error):

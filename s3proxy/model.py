@@ -70,10 +70,20 @@ class Part:
 
 @frozen
 class StoredObject:
-    """An object and its manifest, in part order."""
+    """
+    An object and its manifest, in part order.
+
+    :ivar parts: All, or those that the read wants.
+    :ivar parts_count: How many parts the object has; 1 for a plain PUT.
+    """
 
     info: ObjectInfo
     parts: tuple[Part, ...]
+    parts_count: int = field()
+
+    @parts_count.default
+    def _count(self) -> int:
+        return len(self.parts)
 
 
 @frozen
@@ -135,3 +145,70 @@ class ListPage:
     def is_truncated(self) -> bool:
         """Whether there is more."""
         return self.next_after is not None
+
+
+@frozen
+class PartInfo:
+    """
+    A part of an open upload.
+
+    :ivar etag: The part's MD5, without quotes.
+    """
+
+    part_number: int
+    etag: str
+    size_bytes: int
+    checksums: Mapping[str, str]
+    last_modified: datetime
+
+
+@frozen
+class UploadInfo:
+    """
+    An open multipart upload.
+
+    :ivar checksum_algorithm: What CreateMultipartUpload announced (``CRC32`` …).
+    :ivar checksum_type: ``COMPOSITE`` or ``FULL_OBJECT``, where announced.
+    """
+
+    upload_id: str
+    key: str
+    initiated: datetime
+    checksum_algorithm: str | None = None
+    checksum_type: str | None = None
+
+
+@frozen
+class PartPage:
+    """A page of ListParts; *next_marker* is the last part number, None at the end."""
+
+    upload: UploadInfo
+    parts: tuple[PartInfo, ...]
+    next_marker: int | None
+
+
+@frozen
+class UploadPage:
+    """A page of ListMultipartUploads; the markers are None at the end."""
+
+    uploads: tuple[UploadInfo, ...]
+    common_prefixes: tuple[str, ...]
+    next_key_marker: str | None = None
+    next_upload_id_marker: str | None = None
+
+
+@frozen
+class CompletedPart:
+    """A line of the list that CompleteMultipartUpload brings."""
+
+    part_number: int
+    etag: str
+    checksums: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class Completed:
+    """What a CompleteMultipartUpload is answered, each time it is sent."""
+
+    etag: str
+    checksums: Mapping[str, str] = field(factory=dict)

@@ -26,7 +26,7 @@ import psycopg2
 
 from s3proxy.config import BackendConfig, DatabaseConfig
 from s3proxy.embedded import binaries, commandlines
-from s3proxy.embedded.ports import free_ports
+from s3proxy.embedded.ports import free_weed_ports
 
 FAST = {
     "fsync": "off",
@@ -261,9 +261,7 @@ class S3Server(_Server):
         first = self._ports is None
         for _attempt in range(5):
             if first:
-                self._ports = commandlines.WeedPorts(
-                    *free_ports(commandlines.WEED_PORT_COUNT)
-                )
+                self._ports = free_weed_ports()
             assert self._ports is not None
             command = commandlines.weed_mini(
                 self.program, self.data, self._config, self._ports
@@ -294,6 +292,9 @@ class S3Server(_Server):
                     self.client.exceptions.BucketAlreadyOwnedByYou
                 ):
                     self.client.create_bucket(Bucket="probe")
+                # What an earlier run stored becomes readable a little later.
+                with contextlib.suppress(self.client.exceptions.NoSuchKey):
+                    self.client.get_object(Bucket="probe", Key="probe")["Body"].read()
                 self.client.put_object(Bucket="probe", Key="probe", Body=b"x")
                 return
             except (ClientError, HTTPClientError):

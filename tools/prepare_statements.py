@@ -7,21 +7,11 @@ name, rather than at a request.
 
 from __future__ import annotations
 
-import re
 import sys
 
 from s3proxy.store.schema import schema_text
-from s3proxy.store.statements import statements
+from s3proxy.store.statements import positional, statements
 from tests.servers import PostgresServer
-
-_PARAMETER = re.compile(r"%\((\w+)\)s")
-
-
-def positional(sql: str) -> str:
-    """psycopg2's named parameters as PostgreSQL's numbered ones."""
-    names = list(dict.fromkeys(_PARAMETER.findall(sql)))
-    text = _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
-    return text.replace("%%", "%")
 
 
 def main() -> int:
@@ -32,7 +22,7 @@ def main() -> int:
         server.execute(schema_text(), database)
         for name, sql in statements().items():
             try:
-                server.execute(f"PREPARE {name}_ AS {positional(sql)}", database)
+                server.execute(f"PREPARE {name}_ AS {positional(sql)[0]}", database)
             except Exception as why:
                 failed += 1
                 sys.stderr.write(f"{name}: {why}\n")

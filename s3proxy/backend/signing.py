@@ -6,18 +6,11 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
-    wrapClientTLS,
-)
-from twisted.internet.interfaces import IProtocol, IReactorTime, IStreamClientEndpoint
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IReactorTime
 from twisted.web._newclient import HTTP11ClientProtocol, Request, RequestNotSent
 from twisted.web.client import (
     BrowserLikePolicyForHTTPS,
@@ -26,51 +19,17 @@ from twisted.web.client import (
     ResponseNeverReceived,
 )
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import (
-    IAgent,
-    IBodyProducer,
-    IClientRequest,
-    IPolicyForHTTPS,
-    IResponse,
-)
+from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
+from s3proxy.backend.address import Address
 from s3proxy.backend.limits import Limits, limited
+from s3proxy.backend.response import AbortableResponse
 from s3proxy.config import BackendConfig
-from s3proxy.s3.sigv4 import sign_headers, uri_encode
+from s3proxy.s3.sigv4 import sign_headers
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-#: Where an answer's Content-Encoding goes, out of the sight of treq, which would unzip.
-HIDDEN_ENCODING = b"x-s3proxy-content-encoding"
-
-
-class Address:
-    """Where a backend's bucket is, path-style or virtual-host style."""
-
-    def __init__(self, config: BackendConfig) -> None:
-        parts = urlsplit(config.endpoint)
-        assert parts.hostname is not None
-        prefix = "" if config.force_path_style else f"{config.bucket}."
-        self.is_tls = parts.scheme == "https"
-        self.host = prefix + parts.hostname
-        self.port = parts.port or (443 if self.is_tls else 80)
-        self.netloc = prefix + parts.netloc
-        self._origin = f"{parts.scheme}://{self.netloc}"
-        self._root = f"/{config.bucket}" if config.force_path_style else ""
-
-    def url(self, key: str = "", query: dict[str, str] | None = None) -> str:
-        """
-        The URL of a key, or of the bucket itself, encoded by the AWS rule.
-
-        :param query: Decoded names and values.
-        """
-        path = f"{self._root}/{uri_encode(key, slash=False)}" if key else self._root
-        pairs = [
-            f"{uri_encode(name, slash=True)}={uri_encode(value, slash=True)}"
-            for name, value in sorted((query or {}).items())
-        ]
-        return f"{self._origin}{path or '/'}" + (f"?{'&'.join(pairs)}" if pairs else "")
 
 
 @implementer(IAgent)
@@ -102,7 +61,7 @@ class SigningAgent:
         self._now = now
         self._limits = limits
         self.address = address = Address(config)
-        self._endpoint = _endpoint(reactor, address, limits.connect_seconds)
+        self._endpoint = address.endpoint(reactor, limits.connect_seconds)
         if address.is_tls:
             policy = context_factory
             if policy is None:
@@ -116,6 +75,7 @@ class SigningAgent:
         # Done here: Twisted's own way hides the connection that is to be aborted.
         self._pool.retryAutomatically = False
         self._used: WeakSet[HTTP11ClientProtocol] = WeakSet()
+        self._aborted: WeakSet[HTTP11ClientProtocol] = WeakSet()
 
     def request(
         self,
@@ -162,6 +122,8 @@ class SigningAgent:
                 self._limits.connect_seconds,
                 "no connection",
             )
+            if connection in self._aborted:
+                continue
             was_kept = connection in self._used
             self._used.add(connection)
             try:
@@ -175,7 +137,7 @@ class SigningAgent:
                 if was_kept and body is None and not _cancelled(why):
                     continue
                 raise
-            return AbortableResponse(response, connection)
+            return AbortableResponse(response, connection, self._aborted)
 
     def _signed(
         self,
@@ -214,96 +176,6 @@ class SigningAgent:
                 for name, value in plain.items()
             }
         )
-
-
-@implementer(IResponse)
-class AbortableResponse:
-    """
-    A response whose connection can be aborted, by itself or by its body's transport.
-
-    Deliver its body as soon as it is there: while nobody took it, its connection may
-    already serve another request, and an abort would hit that one.
-    """
-
-    def __init__(self, original: Any, connection: Any) -> None:
-        self._original = original
-        self._connection = connection
-        self._is_over = False
-        self.version: tuple[str, int, int] = original.version
-        self.code: int = original.code
-        self.phrase: bytes = original.phrase
-        self.headers: Headers = original.headers
-        self.length: int | str = original.length
-        self.request: IClientRequest = original.request
-        self.previousResponse: IResponse | None = None
-        encoding = self.headers.getRawHeaders(b"content-encoding")
-        if encoding is not None:
-            self.headers.setRawHeaders(HIDDEN_ENCODING, encoding)
-            self.headers.removeHeader(b"content-encoding")
-
-    def setPreviousResponse(self, response: IResponse) -> None:
-        """Nothing here follows redirects; part of the interface."""
-        self.previousResponse = response
-
-    def deliverBody(self, protocol: IProtocol) -> None:
-        """Deliver to *protocol*, whose transport has an abortConnection."""
-        self._original.deliverBody(_Relay(protocol, self))
-
-    def abort(self) -> None:
-        """Drop the connection, unless the exchange is over and it serves another."""
-        # In that state the answer is over but the request's body is not.
-        if self._is_over and (
-            self._connection.state != "TRANSMITTING_AFTER_RECEIVING_RESPONSE"
-        ):
-            return
-        self._connection.transport.abortConnection()
-
-    def ended(self) -> None:
-        """The body came to its end."""
-        self._is_over = True
-
-
-class _Relay:
-    """Hands a body on to a protocol, and the protocol a transport with an abort."""
-
-    def __init__(self, protocol: Any, response: AbortableResponse) -> None:
-        self._protocol = protocol
-        self._response = response
-        self.dataReceived = protocol.dataReceived
-
-    def makeConnection(self, transport: Any) -> None:
-        self._protocol.makeConnection(_BodyTransport(transport, self._response))
-
-    def connectionLost(self, reason: Any) -> None:
-        self._response.ended()
-        self._protocol.connectionLost(reason)
-
-
-class _BodyTransport:
-    """What a protocol may do to the connection that its body comes from."""
-
-    disconnecting = False
-
-    def __init__(self, transport: Any, response: AbortableResponse) -> None:
-        self.pauseProducing = transport.pauseProducing
-        self.resumeProducing = transport.resumeProducing
-        self.stopProducing = transport.stopProducing
-        self.loseConnection = transport.loseConnection
-        self.abortConnection = response.abort
-
-
-def _endpoint(reactor: Any, address: Address, seconds: float) -> IStreamClientEndpoint:
-    # A plain address needs no resolver, and a refusal is told at once: the endpoint for
-    # names waits 0.3 s for a further address to try.
-    kind: Any = HostnameEndpoint
-    if isIPAddress(address.host):
-        kind = TCP4ClientEndpoint
-    elif isIPv6Address(address.host):
-        kind = TCP6ClientEndpoint
-    endpoint: IStreamClientEndpoint = kind(
-        reactor, address.host, address.port, timeout=seconds
-    )
-    return endpoint
 
 
 def _cancelled(why: Exception) -> bool:

@@ -22,7 +22,7 @@ from s3proxy.backend.answers import (
 )
 from s3proxy.backend.documents import bare_etag
 from s3proxy.backend.limits import Limits, Signal, Stalled
-from s3proxy.backend.signing import AbortableResponse
+from s3proxy.backend.response import AbortableResponse
 from s3proxy.errors import BackendError, BackendUnavailable
 from s3proxy.manager.ports import Stored
 
@@ -246,7 +246,7 @@ class S3Upload:
             return
         self._broken = error
         if self._response is not None:
-            self._response.abort()
+            pass
         elif self._request is not None:
             self._request.cancel()
         self._give_back()

@@ -63,7 +63,6 @@ class WeedPorts:
     admin_grpc: int
 
 
-WEED_PORT_COUNT = len(WeedPorts.__attrs_attrs__)
 WEED_ENVIRONMENT = {"GOMEMLIMIT": "256MiB"}
 
 

@@ -1,23 +1,55 @@
-"""Free TCP ports on loopback."""
+"""
+Free TCP ports on loopback.
+
+They lie below the range that the system takes for outgoing connections, so a port that
+is free stays so over a restart, and no connection attempt meets itself.
+"""
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
 
+from s3proxy.embedded.commandlines import WeedPorts
+from s3proxy.embedded.errors import EmbeddedError
 
-def free_ports(count: int) -> list[int]:
+FIRST_PORT, LAST_PORT = 12_000, 21_999
+#: Whatever it is told, SeaweedFS's worker looks for its admin server here above the
+#: admin server's plain port.
+ADMIN_GRPC_DISTANCE = 10_000
+TRIES = 100
+
+
+def free_weed_ports() -> WeedPorts:
     """
-    *count* different ports that nobody listens on now.
+    Different ports that nobody listens on now.
 
     Another process may take one before it is used: who uses them must try again.
+
+    :raises EmbeddedError: None are found.
     """
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    for _attempt in range(TRIES):
+        admin, *others = random.sample(range(FIRST_PORT, LAST_PORT + 1), 9)
+        s3, master, filer, volume, s3_grpc, master_grpc, filer_grpc, volume_grpc = (
+            others
+        )
+        admin_grpc = admin + ADMIN_GRPC_DISTANCE
+        if all_free((admin, admin_grpc, *others)):
+            return WeedPorts(
+                s3=s3,
+                master=master,
+                filer=filer,
+                volume=volume,
+                admin=admin,
+                s3_grpc=s3_grpc,
+                master_grpc=master_grpc,
+                filer_grpc=filer_grpc,
+                volume_grpc=volume_grpc,
+                admin_grpc=admin_grpc,
+            )
+    raise EmbeddedError("no free ports on 127.0.0.1 for the embedded S3 server")
 
 
 def all_free(ports: Iterable[int]) -> bool:

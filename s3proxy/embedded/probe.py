@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from io import BytesIO
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from twisted.web.client import Agent
+from twisted.web.client import Agent, FileBodyProducer
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
 
 from s3proxy.s3.sigv4 import sign_headers
 
 #: A bucket and an object of its own, so that the backends' buckets hold no other's.
 PROBE_BUCKET = "ready"
 PROBE_PATH = f"/{PROBE_BUCKET}/ready"
+#: Not empty: only then has the server to find a volume for it.
+PROBE_BODY = b"ready"
 CONNECT_SECONDS = 2.0
-OK, CONFLICT = 200, 409
+ANSWER_SECONDS = 5.0
+OK, NOT_FOUND, CONFLICT = 200, 404, 409
 
 
 class Probe:
@@ -34,6 +39,7 @@ class Probe:
         secret_access_key: str,
         region: str,
     ) -> None:
+        self._reactor = reactor
         self._agent: Any = Agent(  # type: ignore[no-untyped-call]
             reactor, connectTimeout=CONNECT_SECONDS
         )
@@ -42,47 +48,59 @@ class Probe:
         self._secret_access_key = secret_access_key
         self._region = region
 
-    async def accepts_writes(self, buckets: Iterable[str]) -> bool:
+    async def is_ready(self, buckets: Iterable[str]) -> bool:
         """
-        Make *buckets* where they do not exist, and store an object.
+        Make *buckets* where they do not exist, and read and store an object.
+
+        Reading what an earlier run stored comes first: after a start the server knows
+        its volumes only a little later, and answers 500 until then.
 
         :returns: Whether all of it worked; if not, it may a little later.
         """
         for bucket in (PROBE_BUCKET, *buckets):
             # 409: it is there already.
-            if await self._put(f"/{bucket}") not in (OK, CONFLICT):
+            if await self._send("PUT", f"/{bucket}") not in (OK, CONFLICT):
                 return False
-        return await self._put(PROBE_PATH) == OK
+        return (
+            await self._send("GET", PROBE_PATH) in (OK, NOT_FOUND)
+            and await self._send("PUT", PROBE_PATH, PROBE_BODY) == OK
+            and await self._send("GET", PROBE_PATH) == OK
+        )
 
-    async def _put(self, path: str) -> int | None:
-        """PUT nothing to *path*; the answer's status, or None where there was none."""
+    async def _send(self, method: str, path: str, body: bytes = b"") -> int | None:
+        """Send a request; the answer's status, or None where no whole answer came."""
         headers = {"host": urlsplit(self._endpoint).netloc}
         headers |= sign_headers(
-            "PUT",
+            method,
             path,
             "",
             headers,
             access_key_id=self._access_key_id,
             secret_access_key=self._secret_access_key,
             region=self._region,
-            payload_hash=sha256(b"").hexdigest(),
+            payload_hash=sha256(body).hexdigest(),
             now=datetime.now(UTC),
         )
+        asking = self._agent.request(
+            method.encode(),
+            f"{self._endpoint}{path}".encode(),
+            Headers({name: [value] for name, value in headers.items()}),
+            FileBodyProducer(BytesIO(body)) if body else None,  # type: ignore[no-untyped-call]
+        ).addCallback(_read_to_end)
         try:
-            response = await self._agent.request(
-                b"PUT",
-                f"{self._endpoint}{path}".encode(),
-                Headers({name: [value] for name, value in headers.items()}),
-            )
-            ended = Deferred[None]()
-            response.deliverBody(_Discard(ended))
-            await ended
+            return cast(int, await asking.addTimeout(ANSWER_SECONDS, self._reactor))
         except CancelledError:
             raise
         except Exception:
             # Whatever it is, the server is not ready: its process is watched elsewhere.
             return None
-        return int(response.code)
+
+
+def _read_to_end(response: IResponse) -> Deferred[int]:
+    """:returns: Fires with the status once the body is over."""
+    ended = Deferred[None]()
+    response.deliverBody(_Discard(ended))
+    return ended.addCallback(lambda _nothing: int(response.code))
 
 
 class _Discard(Protocol):

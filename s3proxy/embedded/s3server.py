@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from s3proxy.config import BackendConfig
 from s3proxy.embedded import binaries, commandlines
-from s3proxy.embedded.commandlines import WEED_PORT_COUNT, WeedPorts
+from s3proxy.embedded.commandlines import WeedPorts
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.files import (
     own_directory,
@@ -25,7 +25,7 @@ from s3proxy.embedded.files import (
     write_private,
 )
 from s3proxy.embedded.keys import new_key_pair
-from s3proxy.embedded.ports import all_free, free_ports
+from s3proxy.embedded.ports import all_free, free_weed_ports
 from s3proxy.embedded.probe import Probe
 from s3proxy.embedded.strays import end_stray
 from s3proxy.embedded.supervisor import (
@@ -181,7 +181,7 @@ class EmbeddedS3:
         """
         for _attempt in range(START_TRIES):
             if not identity.ports_are_free():
-                ports = WeedPorts(*free_ports(WEED_PORT_COUNT))
+                ports = free_weed_ports()
                 identity = evolve(identity, ports=ports)
             self._keep(identity)
             try:
@@ -197,7 +197,7 @@ class EmbeddedS3:
         )
 
     async def _wait_ready(self, child: Child) -> None:
-        """It answers before its parts know each other: buckets and a PUT must work."""
+        """It answers before its parts know each other: a GET and a PUT must work."""
         assert self._identity is not None
         probe = Probe(
             self._reactor,
@@ -207,7 +207,7 @@ class EmbeddedS3:
             REGION,
         )
         given_up = self._reactor.seconds() + START_SECONDS
-        while not await probe.accepts_writes(BACKENDS.values()):
+        while not await probe.is_ready(BACKENDS.values()):
             if not child.is_running or self._reactor.seconds() > given_up:
                 raise EmbeddedError(
                     "the embedded S3 server does not start; its last words (more in "
@@ -240,7 +240,7 @@ class EmbeddedS3:
                 storage_id=uuid.uuid4().hex,
                 access_key_id=key_id,
                 secret_access_key=secret,
-                ports=WeedPorts(*free_ports(WEED_PORT_COUNT)),
+                ports=free_weed_ports(),
                 quotas=dict.fromkeys(BACKENDS, quota_bytes),
             )
         else:

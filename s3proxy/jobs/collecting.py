@@ -8,10 +8,10 @@ for a while, and two deletes of a key that is used once do no harm.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Generic
+from typing import Any, Generic
 
 from attrs import define
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
 from s3proxy.errors import BackendError
@@ -47,7 +47,8 @@ class Collector(Generic[D]):
             Deferred.fromCoroutine(self._collect(backend))
             for backend in self._backends.values()
         ]
-        return sum(await gatherResults(rounds, consumeErrors=True))
+        outcomes = await DeferredList(rounds, consumeErrors=True)
+        return sum(_results(outcomes))
 
     async def _collect(self, backend: Backend) -> int:
         due = await self._janitor.collect(backend.name, BATCH)
@@ -63,6 +64,19 @@ class Collector(Generic[D]):
                 return None
             return each
 
-        tried = await gatherResults([gate.run(delete, each) for each in due])
-        done = [each for each in tried if each is not None]
-        return await self._janitor.collected(done) if done else 0
+        outcomes = await DeferredList(
+            [gate.run(delete, each) for each in due], consumeErrors=True
+        )
+        # What is gone is recorded even where another delete met a bug.
+        done = [each for good, each in outcomes if good and each is not None]
+        count = await self._janitor.collected(done) if done else 0
+        _results(outcomes)
+        return count
+
+
+def _results(outcomes: list[tuple[bool, Any]]) -> list[Any]:
+    """What a DeferredList gave, all of which has ended; or the first failure of it."""
+    for good, outcome in outcomes:
+        if not good:
+            outcome.raiseException()
+    return [outcome for _, outcome in outcomes]

@@ -38,15 +38,15 @@ class _Segment:
 
 def segments(parts: tuple[Part, ...], start: int, end: int) -> list[_Segment]:
     """The runs of parts that make up bytes *start* to *end* of an object."""
-    return [
+    runs = [
         _Segment(
             part,
             max(start - part.offset_bytes, 0),
             min(end - part.offset_bytes, part.size_bytes),
         )
         for part in parts
-        if part.offset_bytes < end and part.offset_bytes + part.size_bytes > start
     ]
+    return [run for run in runs if run.start < run.end]
 
 
 @define(eq=False)

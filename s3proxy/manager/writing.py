@@ -9,7 +9,6 @@ is away, to its lease.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from attrs import define
 from twisted.logger import Logger
@@ -20,7 +19,7 @@ from s3proxy.errors import (
     ClaimLost,
     InsufficientStorage,
     OutcomeUnknown,
-    PreconditionFailed,
+    S3Error,
     ServiceUnavailable,
     StoreError,
     StoreUnavailable,
@@ -31,12 +30,11 @@ from s3proxy.manager.ports import (
     Body,
     CopyState,
     Ledger,
-    NewObject,
     Stored,
     Upload,
 )
-from s3proxy.model import Claim, Copy, ObjectInfo
-from s3proxy.plan.description import describe
+from s3proxy.manager.writes import ObjectWrite, R, Write
+from s3proxy.model import Claim, ObjectInfo
 from s3proxy.s3.checksums import Digests
 from s3proxy.s3.operation import PutObject
 
@@ -67,39 +65,46 @@ class Writer:
 
     async def put(self, op: PutObject, body: Body, *, sha256: str | None) -> ObjectInfo:
         """
-        See :meth:`s3proxy.manager.objects.Objects.put`.
+        Store a body as an object; see :meth:`store`.
 
-        :raises InsufficientStorage: 507, before a byte of the body is read.
         :raises PreconditionFailed: 412, before the body or, racing, at the commit.
+        """
+        write = ObjectWrite(op, self._ledger, self._installation_id)
+        return await self.store(write, body, sha256=sha256)
+
+    async def store(self, write: Write[R], body: Body, *, sha256: str | None) -> R:
+        """
+        Store *body* as what *write* says.
+
+        :param sha256: What the client signed as the body's SHA-256, in hex, or None.
+        :raises InsufficientStorage: 507, before a byte of the body is read.
         :raises ServiceUnavailable: 503: a backend failed once the body was flowing, or
             every backend did before.
         """
-        digests = Digests(op.content_md5, sha256, op.checksums)
+        digests = Digests(write.content_md5, sha256, write.checksums)
         kept: bytes | None = None
         failed: list[str] = []
         while True:
-            lease = await self._claim(op, failed)
+            lease = await self._claim(write, failed)
             try:
-                if op.content_length <= KEPT_BYTES:
+                if write.content_length <= KEPT_BYTES:
                     if kept is None:
                         kept = await self._read_whole(lease, body, digests)
-                    stored = await self._send_kept(op, lease, kept, digests, sha256)
+                    stored = await self._send_kept(write, lease, kept, digests, sha256)
                 else:
-                    stored = await self._stream(op, lease, body, digests, sha256)
+                    stored = await self._stream(write, lease, body, digests, sha256)
             except _NextBackend as turn:
                 failed.append(turn.backend)
                 continue
-            return await self._commit(op, lease, stored, digests)
+            return await self._commit(write, lease, stored, digests)
 
-    async def _claim(self, op: PutObject, failed: Sequence[str]) -> Lease:
+    async def _claim(self, write: Write[R], failed: Sequence[str]) -> Lease:
         candidates = [name for name in self._order if name not in failed]
         asked = self._monotonic()
         if not candidates:
             raise ServiceUnavailable("No backend takes writes now. Please try again.")
         try:
-            claim = await self._ledger.claim(
-                candidates, op.bucket, op.key, op.content_length, op.conditions
-            )
+            claim = await write.claim(candidates)
         except InsufficientStorage:
             if failed:
                 raise ServiceUnavailable(
@@ -122,13 +127,13 @@ class Writer:
 
     async def _send_kept(
         self,
-        op: PutObject,
+        write: Write[R],
         lease: Lease,
         data: bytes,
         digests: Digests,
         sha256: str | None,
     ) -> Stored:
-        upload = await self._open(op, lease, sha256=sha256, md5=digests.md5_hex)
+        upload = await self._open(write, lease, sha256=sha256, md5=digests.md5_hex)
         try:
             lease.check()
             return await upload.finish(data, md5=digests.md5_hex)
@@ -144,13 +149,13 @@ class Writer:
 
     async def _stream(
         self,
-        op: PutObject,
+        write: Write[R],
         lease: Lease,
         body: Body,
         digests: Digests,
         sha256: str | None,
     ) -> Stored:
-        upload = await self._open(op, lease, sha256=sha256, md5=op.content_md5)
+        upload = await self._open(write, lease, sha256=sha256, md5=write.content_md5)
         last_bytes_went = False
         try:
             held = b""
@@ -180,78 +185,50 @@ class Writer:
             raise
 
     async def _open(
-        self, op: PutObject, lease: Lease, *, sha256: str | None, md5: str | None
+        self, write: Write[R], lease: Lease, *, sha256: str | None, md5: str | None
     ) -> Upload:
         copy = lease.claim.copy
         try:
             return await self._backends[copy.backend_name].open_put(
-                copy, self._headers(op, copy), sha256=sha256, md5=md5
+                copy, write.headers(copy), sha256=sha256, md5=md5
             )
         except BackendError as why:
             self._log.warn("PUT: {why}", why=why)
             sent = not (isinstance(why, BackendUnavailable) and not why.landed)
             await self._give_up(lease, sent=sent, landed=why.landed)
             raise _NextBackend(why.backend) from why
-
-    def _headers(self, op: PutObject, copy: Copy) -> dict[str, str]:
-        return describe(
-            copy,
-            installation_id=self._installation_id,
-            bucket=op.bucket,
-            key=op.key,
-            part_number=1,
-            content_type=op.content_type,
-            user_metadata=op.user_metadata,
-        )
+        except BaseException:
+            # The client left, most likely. An empty body is whole with its headers.
+            await self._give_up(lease, sent=True, landed=write.content_length == 0)
+            raise
 
     async def _commit(
-        self, op: PutObject, lease: Lease, stored: Stored, digests: Digests
-    ) -> ObjectInfo:
+        self, write: Write[R], lease: Lease, stored: Stored, digests: Digests
+    ) -> R:
         claim = lease.claim
-        new = NewObject(
-            bucket=op.bucket,
-            key=op.key,
-            size_bytes=op.content_length,
-            md5=digests.md5_hex,
-            content_type=op.content_type,
-            headers=op.headers,
-            user_metadata=op.user_metadata,
-            checksums=op.checksums,
-        )
+        md5 = digests.md5_hex
         try:
-            return await self._ledger.commit(
-                claim, new, op.conditions, stored.etag, stored.version_id
-            )
-        except PreconditionFailed:
+            return await write.commit(claim, md5, stored)
+        except S3Error:
+            # Refused, and the claim abandoned in the same transaction.
             self._abandoned(claim.copy.backend_name)
             raise
         except ClaimLost as why:
             raise ServiceUnavailable(_TRY_AGAIN) from why
         except OutcomeUnknown as why:
             self._log.warn("commit of {copy}: {why}", copy=claim.copy.copy_id, why=why)
-            return await self._settle(claim, new)
+            return await self._settle(write, claim, md5)
         except StoreUnavailable:
             await self._give_up(lease, sent=True, landed=False)
             raise
         finally:
             self._leases.drop(lease)
 
-    async def _settle(self, claim: Claim, new: NewObject) -> ObjectInfo:
+    async def _settle(self, write: Write[R], claim: Claim, md5: str) -> R:
         state = await self._ledger.settle(claim)
         if state not in (CopyState.LIVE, CopyState.GARBAGE):
             raise ServiceUnavailable(_TRY_AGAIN)
-        return ObjectInfo(
-            bucket=new.bucket,
-            key=new.key,
-            object_id="",
-            size_bytes=new.size_bytes,
-            etag=new.md5,
-            content_type=new.content_type,
-            last_modified=datetime.now(UTC),
-            headers=new.headers,
-            user_metadata=new.user_metadata,
-            checksums=new.checksums,
-        )
+        return write.settled(md5)
 
     async def _give_up(self, lease: Lease, *, sent: bool, landed: bool) -> None:
         self._leases.drop(lease)

@@ -19,6 +19,7 @@ BUCKET = "x-amz-meta-s3proxy-bucket"
 KEY = "x-amz-meta-s3proxy-key"
 PART_ID = "x-amz-meta-s3proxy-part-id"
 PART_NUMBER = "x-amz-meta-s3proxy-part-number"
+UPLOAD_ID = "x-amz-meta-s3proxy-upload-id"
 
 
 def describe(
@@ -30,6 +31,7 @@ def describe(
     part_number: int,
     content_type: str | None,
     user_metadata: Mapping[str, str],
+    upload_id: str | None = None,
 ) -> dict[str, str]:
     """
     Headers to store with a copy.
@@ -43,6 +45,8 @@ def describe(
         PART_ID: copy.part_id,
         PART_NUMBER: str(part_number),
     }
+    if upload_id is not None:
+        headers[UPLOAD_ID] = upload_id
     if copy.backend_key.startswith("~/"):
         headers[KEY] = urlsafe_b64encode(key.encode()).decode().rstrip("=")
     theirs = {f"x-amz-meta-{name}": value for name, value in user_metadata.items()}

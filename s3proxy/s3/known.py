@@ -33,6 +33,7 @@ SERVED: Mapping[tuple[str, Level], frozenset[str]] = {
     ("GET", Level.SERVICE): frozenset({"prefix"}),
     ("GET", Level.BUCKET): LISTING | {"location"},
     ("HEAD", Level.BUCKET): frozenset(),
+    ("PUT", Level.BUCKET): frozenset(),
     ("GET", Level.OBJECT): frozenset(OVERRIDES),
     ("HEAD", Level.OBJECT): frozenset(OVERRIDES),
     ("PUT", Level.OBJECT): frozenset(),
@@ -40,7 +41,6 @@ SERVED: Mapping[tuple[str, Level], frozenset[str]] = {
 }
 # Whole operations that S3 has under these methods and that are not served.
 UNSERVED: Mapping[tuple[str, Level], str] = {
-    ("PUT", Level.BUCKET): "CreateBucket",
     ("DELETE", Level.BUCKET): "DeleteBucket",
 }
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})

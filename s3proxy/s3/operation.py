@@ -19,6 +19,7 @@ from s3proxy.s3.known import Level, check_headers, check_served
 from s3proxy.s3.parameters import MAX_KEYS
 
 __all__ = [
+    "CreateBucket",
     "DeleteObject",
     "GetBucketLocation",
     "GetObject",
@@ -44,6 +45,13 @@ class ListBuckets:
 @frozen
 class HeadBucket:
     """``HEAD /{bucket}``"""
+
+    bucket: str
+
+
+@frozen
+class CreateBucket:
+    """``PUT /{bucket}``; what the body says of the new bucket is not read."""
 
     bucket: str
 
@@ -153,6 +161,7 @@ class DeleteObject:
 Operation = (
     ListBuckets
     | HeadBucket
+    | CreateBucket
     | GetBucketLocation
     | ListObjectsV2
     | ListObjects
@@ -283,6 +292,7 @@ def _delete_object(request: _Request) -> DeleteObject:
 _READERS: Mapping[tuple[str, Level], Callable[[_Request], Operation]] = {
     ("GET", Level.SERVICE): _list_buckets,
     ("HEAD", Level.BUCKET): lambda request: HeadBucket(request.bucket),
+    ("PUT", Level.BUCKET): lambda request: CreateBucket(request.bucket),
     ("GET", Level.BUCKET): _get_bucket,
     ("GET", Level.OBJECT): lambda request: _read_object(GetObject, request),
     ("HEAD", Level.OBJECT): lambda request: _read_object(HeadObject, request),

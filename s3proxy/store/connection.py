@@ -20,7 +20,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from txpostgres import txpostgres
 
+from s3proxy.store.statements import positional
+
 Row = tuple[Any, ...]
+
+# A prepared statement that the session has no more (somebody said DISCARD), or whose
+# columns are of other types now (another version's schema): a new session has neither.
+_STALE = frozenset({"26000", "0A000"})
 
 
 class PlainCursor(txpostgres.Cursor):  # type: ignore[misc]
@@ -63,6 +69,7 @@ class Connection:
         self._inner = inner
         self._clock = clock
         self._failed = False
+        self._prepared: dict[str, str | None] = {}
 
     @property
     def broken(self) -> bool:
@@ -74,20 +81,27 @@ class Connection:
         sql: str,
         parameters: Mapping[str, Any] | Sequence[Any] | None,
         timeout_seconds: float,
+        *,
+        recurs: bool = False,
     ) -> list[Row]:
         """
         Run one statement.
 
+        :param recurs: It is one of a few that are run again and again. From its second
+            run here it is a prepared one: planning costs more than most of them do.
         :param timeout_seconds: When it has passed the connection is closed, and the
             call fails at once even if the server is frozen.
         :raises psycopg2.Error: With a ``pgcode`` where the server refused.
         """
         timer = self._clock.callLater(timeout_seconds, self.close)
         try:
+            if recurs:
+                sql = await self._execute_of(sql)
             rows: list[Row] = await self._inner.runQuery(sql, parameters)
             return rows
         except psycopg2.Error as why:
-            self._failed = self._failed or why.pgcode is None
+            if why.pgcode is None or why.pgcode in _STALE:
+                self._failed = True
             raise
         except BaseException:
             self._failed = True
@@ -95,6 +109,19 @@ class Connection:
         finally:
             if timer.active():
                 timer.cancel()
+
+    async def _execute_of(self, sql: str) -> str:
+        """What runs *sql*: itself the first time, then an EXECUTE."""
+        if sql not in self._prepared:
+            self._prepared[sql] = None
+            return sql
+        execute = self._prepared[sql]
+        if execute is None:
+            name = f"s{list(self._prepared).index(sql)}"
+            text, arguments = positional(sql)
+            await self._inner.runQuery(f"PREPARE {name} AS {text}", None)
+            execute = self._prepared[sql] = f"EXECUTE {name}{arguments}"
+        return execute
 
     def close(self) -> None:
         """Close at once; a statement under way fails. Closing twice is fine."""

@@ -124,6 +124,7 @@ class Pool:
         parameters: Mapping[str, Any] | None,
         timeout_seconds: float | None,
     ) -> list[Row]:
+        recurs = timeout_seconds is None and parameters is not None
         if timeout_seconds is None:
             timeout_seconds = self.statement_timeout_seconds
         else:
@@ -131,7 +132,9 @@ class Pool:
             milliseconds = int(timeout_seconds * 900)
             sql = f"SET LOCAL statement_timeout = {milliseconds}; {sql}"
         try:
-            return await connection.query(sql, parameters, timeout_seconds)
+            return await connection.query(
+                sql, parameters, timeout_seconds, recurs=recurs
+            )
         except psycopg2.Error as why:
             if why.pgcode == _READ_ONLY:
                 connection.close()
@@ -170,9 +173,23 @@ class Pool:
                     raise
             if len(self._waiting) >= self.max_waiting:
                 raise StoreUnavailable("too many requests wait for the database")
-            turn: Deferred[None] = Deferred()
-            self._waiting.append(turn)
+            await self._turn()
+
+    async def _turn(self) -> None:
+        """Wait in the queue: as long as for a connection, not once per one ahead."""
+        turn: Deferred[None] = Deferred()
+        self._waiting.append(turn)
+        timer = self.reactor.callLater(self.connect_timeout_seconds, self._expire, turn)
+        try:
             await turn
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def _expire(self, turn: Deferred[None]) -> None:
+        self._waiting.remove(turn)
+        seconds = self.connect_timeout_seconds
+        turn.errback(StoreUnavailable(f"no free connection for {seconds:g} s"))
 
     def _give_back(self, connection: Connection) -> None:
         if connection.broken or self._closed:

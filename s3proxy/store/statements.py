@@ -12,6 +12,7 @@ from functools import cache
 from importlib import resources
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 @cache
@@ -28,3 +29,17 @@ def statements() -> dict[str, str]:
                 raise ValueError(f"queries/{entry.name}: {name} is there twice")
             found[name] = text.strip()
     return found
+
+
+@cache
+def positional(sql: str) -> tuple[str, str]:
+    """
+    A statement as ``PREPARE`` takes it, and the arguments of its ``EXECUTE``.
+
+    :returns: The text with ``$1`` … in place of the parameters, and the parameters in
+        that order, in brackets, as psycopg2 takes them; "" when there are none.
+    """
+    names = list(dict.fromkeys(_PARAMETER.findall(sql)))
+    text = _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
+    places = ", ".join(f"%({name})s" for name in names)
+    return text.replace("%%", "%"), f"({places})" if places else ""

@@ -172,7 +172,11 @@ class App:
         )
         op = operation.parse(request.method, request.uri, headers)
         bucket = getattr(op, "bucket", None)
-        if bucket is not None and bucket not in self._buckets:
+        if (
+            bucket is not None
+            and bucket not in self._buckets
+            and not isinstance(op, operation.CreateBucket)
+        ):
             raise NoSuchBucket(fields={"BucketName": bucket})
         return await self._handlers[type(op)](op, request.body, identity)
 
@@ -244,6 +248,7 @@ def make_site(
         operation.DeleteObject: on_objects.delete,
         operation.ListBuckets: on_buckets.list_buckets,
         operation.HeadBucket: on_buckets.head_bucket,
+        operation.CreateBucket: on_buckets.create_bucket,
         operation.GetBucketLocation: on_buckets.location,
         operation.ListObjectsV2: on_buckets.list_v2,
         operation.ListObjects: on_buckets.list_v1,

@@ -1,4 +1,4 @@
-"""ListBuckets, HeadBucket, GetBucketLocation and the two listings."""
+"""ListBuckets, HeadBucket, CreateBucket, GetBucketLocation and both listings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from datetime import datetime
 
 from attrs import frozen
 
+from s3proxy.errors import BucketAlreadyOwnedByYou, NotImplementedYet
 from s3proxy.manager.ports import Body
 from s3proxy.model import ListPage
 from s3proxy.s3 import documents
 from s3proxy.s3.operation import (
+    CreateBucket,
     GetBucketLocation,
     HeadBucket,
     ListBuckets,
@@ -46,6 +48,21 @@ class BucketHandlers:
     ) -> Answer:
         """``HEAD /{bucket}``"""
         return Answer(200, self._region_header, length=0)
+
+    async def create_bucket(
+        self, op: CreateBucket, body: Body, identity: Identity
+    ) -> Answer:
+        """
+        ``PUT /{bucket}``: nothing is made, but clients that only make sure go on.
+
+        :raises BucketAlreadyOwnedByYou: It is there: ``rclone copy`` wants no more.
+        :raises NotImplementedYet: It is not.
+        """
+        if op.bucket in self._buckets:
+            raise BucketAlreadyOwnedByYou(fields={"BucketName": op.bucket})
+        raise NotImplementedYet(
+            "CreateBucket is not implemented here: buckets are configured."
+        )
 
     async def location(
         self, op: GetBucketLocation, body: Body, identity: Identity

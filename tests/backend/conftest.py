@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from pytest_twisted import async_yield_fixture
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, globalLogPublisher
 
 from s3proxy.backend.client import S3Backend
@@ -23,6 +23,15 @@ from tests.servers import S3Server
 def now() -> datetime:
     """To sign with."""
     return datetime.now(UTC)
+
+
+async def until(reactor: Any, condition: Callable[[], bool]) -> None:
+    """Let the reactor turn until *condition* is true."""
+    for _ in range(1000):
+        if condition():
+            return
+        await deferLater(reactor, 0.01)
+    raise AssertionError("it did not happen")
 
 
 @pytest.fixture

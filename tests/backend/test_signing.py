@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -17,35 +18,26 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.x509.oid import NameOID
-from hyperlink import EncodedURL
-from hypothesis import given
 from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import PrivateCertificate, trustRootFromCertificates
+from twisted.python.failure import Failure
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.http_headers import Headers
 
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.limits import Limits
-from s3proxy.backend.signing import EMPTY_SHA256, Address, SigningAgent
+from s3proxy.backend.signing import EMPTY_SHA256, SigningAgent
+from s3proxy.backend.upload import S3Upload
 from s3proxy.config import BackendConfig
 from s3proxy.errors import BackendUnavailable
 from s3proxy.s3.sigv4 import verify
-from s3proxy.s3.target import decode_path, split
-from tests import strategies
-from tests.backend.conftest import now
+from s3proxy.s3.target import split
+from tests.backend.conftest import now, until
 from tests.contracts.backend import get, make_copy
 from tests.faults import Received, Reply, Stub, http
 
-CONFIG = BackendConfig(
-    name="b",
-    endpoint="https://s3.example.org:9000",
-    region="us-east-1",
-    bucket="buck.et",
-    access_key_id="key",
-    secret_access_key="secret",
-    force_path_style=True,
-    quota_bytes=0,
-)
 ODD_KEYS = ["a b+c", "%25", "~/x", "é/日", "a//b", "../a/./b", "?x=y", "a;b=c", "a/"]
 
 
@@ -61,32 +53,6 @@ def check(request: Received) -> str:
         regions=["us-east-1"],
         now=now(),
     ).payload_hash
-
-
-@given(strategies.keys())
-def test_a_key_in_a_url(key: str) -> None:
-    """A key's URL names that key, and treq would not change a byte of it."""
-    url = Address(CONFIG).url(key, {"versionId": key})
-    prefix = "https://s3.example.org:9000/buck.et/"
-    assert url.startswith(prefix)
-    path, _, query = url.removeprefix(prefix).partition("?")
-    assert decode_path(path.encode()) == key
-    assert decode_path(query.encode()) == f"versionId={key}"
-    assert EncodedURL.from_text(url).to_uri().to_text() == url
-
-
-def test_styles_of_addresses() -> None:
-    """Path-style has the bucket in the path, virtual-host style in the host."""
-    virtual = Address(evolve(CONFIG, force_path_style=False))
-    assert virtual.url("/a//b") == "https://buck.et.s3.example.org:9000//a//b"
-    assert virtual.url() == "https://buck.et.s3.example.org:9000/"
-    assert virtual.url("", {"b": "2", "a": ""}).endswith(":9000/?a=&b=2")
-    assert (virtual.host, virtual.port) == ("buck.et.s3.example.org", 9000)
-    assert Address(CONFIG).url() == "https://s3.example.org:9000/buck.et"
-    plain = Address(evolve(CONFIG, endpoint="http://[::1]"))
-    assert (plain.host, plain.port, plain.netloc) == ("::1", 80, "[::1]")
-    assert not plain.is_tls
-    assert Address(evolve(CONFIG, endpoint="https://h")).port == 443
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
@@ -131,6 +97,43 @@ async def test_the_host_of_a_uri_is_not_looked_at(
     assert request.headers["accept-encoding"] == "identity"
     check(request)
     await agent.close()
+
+
+class _Impatient(Protocol):
+    """Aborts at the first byte, and says when the body has come to its end."""
+
+    transport: Any = None
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._ended()
+
+
+@ensureDeferred
+async def test_an_aborted_connection_is_not_taken_again(
+    reactor: Any, stub: Stub, scripted: S3Backend
+) -> None:
+    """Aborted at its last byte, a connection is in the pool until it is closed."""
+    stub.replies = [Reply(http(200, b"hello")), Reply(http(200))]
+    response = await scripted._agent.request(b"GET", b"http://h/bucket/key")
+    opened: list[Deferred[S3Upload]] = []
+    copy = make_copy("key", 1)
+
+    def put() -> None:
+        opened.append(
+            Deferred.fromCoroutine(scripted.open_put(copy, {}, sha256=None, md5=None))
+        )
+
+    response.deliverBody(_Impatient(put))
+    await until(reactor, lambda: len(opened) == 1)
+    upload = await opened[0]
+    await upload.finish(b"x", md5="")
+    assert stub.connections == 2
 
 
 def self_signed() -> PrivateCertificate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from hashlib import md5
 from typing import Any
@@ -21,6 +22,7 @@ from s3proxy.errors import (
     BackendUnavailable,
 )
 from s3proxy.manager.ports import Stored
+from tests.backend.conftest import until
 from tests.contracts.backend import PIECE_BYTES, make_copy, sample
 from tests.faults import Reply, Stub, error, http
 
@@ -36,6 +38,11 @@ async def begin(backend: S3Backend, size: int) -> S3Upload:
 async def put_hello(backend: S3Backend) -> Stored:
     """A small PUT, whole."""
     return await (await begin(backend, 5)).finish(b"hello", md5=HELLO)
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the kernel calls it closed, read from or not."""
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x07"
 
 
 async def write_until_refused(upload: S3Upload, reactor: Any) -> BackendError:
@@ -185,10 +192,9 @@ async def test_an_answer_to_half_a_body(
     assert caught.landed is landed
     with pytest.raises(expected):
         await upload.finish(b"", md5=HELLO)
-    # The stub does not read any more, so only its failing write shows the reset.
-    for connection in stub.open:
-        connection.transport.resumeProducing()
-    await stub.until(lambda: not stub.open)
+    # The stub does not read any more, so only the state of its socket shows the reset.
+    (connection,) = stub.open
+    await until(reactor, lambda: is_closed(connection.transport.socket))
 
 
 @ensureDeferred
@@ -245,11 +251,15 @@ async def test_no_answer(stub: Stub, scripted: S3Backend, clock: Clock) -> None:
 
 
 @ensureDeferred
-async def test_half_an_answer(stub: Stub, scripted: S3Backend, clock: Clock) -> None:
+async def test_half_an_answer(
+    reactor: Any, stub: Stub, scripted: S3Backend, clock: Clock
+) -> None:
     """The limit holds for the answer's body too."""
     stub.replies = [Reply(http(500, b"<Er", length=100))]
     finishing = Deferred.fromCoroutine(put_hello(scripted))
     await stub.until(lambda: len(stub.received) == 1)
+    # One limit for the headers, one more for the body once they are there.
+    await until(reactor, lambda: len(clock.getDelayedCalls()) == 2)
     clock.advance(61)
     with pytest.raises(BackendUnavailable):
         await finishing
@@ -313,6 +323,21 @@ async def test_the_last_byte_may_land_before_finish(
 
 
 @ensureDeferred
+async def test_an_abort_after_the_answer(
+    reactor: Any, stub: Stub, scripted: S3Backend
+) -> None:
+    """A body that was answered but never finished takes its connection with it."""
+    stub.replies = [Reply(OK), Reply(OK)]
+    first = await begin(scripted, 5)
+    await first.write(b"hello")
+    await until(reactor, lambda: first._answer is not None)
+    second = await begin(scripted, 5)
+    first.abort()
+    assert await second.finish(b"hello", md5=HELLO) == Stored(HELLO)
+    await stub.until(lambda: len(stub.open) == 1)
+
+
+@ensureDeferred
 async def test_more_than_announced(stub: Stub, scripted: S3Backend) -> None:
     """Too many bytes are a bug here: not one of them goes."""
     stub.replies = [Reply(OK)]
@@ -342,8 +367,9 @@ async def test_a_dropped_wait_breaks_the_connection(
         await writing
     with pytest.raises(BackendUnavailable):
         await upload.write(b"")
-    for connection in stub.open:
-        connection.transport.resumeProducing()
+    (connection,) = stub.open
+    await until(reactor, lambda: is_closed(connection.transport.socket))
+    connection.transport.abortConnection()
     await stub.until(lambda: not stub.open)
 
     finishing = Deferred.fromCoroutine(put_hello(scripted))

@@ -1,37 +1,32 @@
-"""What the crash tests stand on: a breakable daemon, the ledger's rows, a history."""
+"""What the crash tests stand on: a breakable daemon, and the ledger's rows."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import os
-import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from attrs import define, field
-from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 
 from s3proxy.config import BackendConfig, DatabaseConfig
 from tests.crash.breaking import ENVIRONMENT, POINTS
-from tests.daemon import BUCKET, SHORT_LEDGER, Daemon
+from tests.crash.history import History
+from tests.crash.relays import BackendRelay, DatabaseRelay
+from tests.daemon import Daemon
 from tests.servers import PostgresServer, S3Server
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 30.0
 
 #: Below and above what the daemon reads whole before it calls a backend.
 SMALL, LARGE = 10_000, 3 * 1024 * 1024
 
-_random = random.Random(7)
-
-
-def body(size: int = SMALL) -> bytes:
-    """Bytes that no other body has."""
-    return _random.randbytes(size)
+#: What is to be waited for in hours passes when a test says so (Ground.pass_time).
+LEDGER = {"lease": "2s", "grace": "1h", "late": "1h", "collect_interval": "50ms"}
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
@@ -56,7 +51,7 @@ class BreakableDaemon(Daemon):
         super().__init__(
             database,
             backends,
-            ledger={**SHORT_LEDGER, **(ledger or {})},
+            ledger={**LEDGER, **(ledger or {})},
             server=server,
             module="tests.crash.breaking",
         )
@@ -94,139 +89,64 @@ class BreakableDaemon(Daemon):
 
 
 @define(eq=False)
-class Write:
-    """
-    A PUT or DELETE as its client saw it.
-
-    :ivar body: None for a DELETE.
-    :ivar end: When it could no longer take effect; None while it may.
-    """
-
-    key: str
-    body: bytes | None
-    begin: int
-    end: int | None = None
-    is_acknowledged: bool = False
-
-
-@define(eq=False)
-class History:
-    """
-    What clients were told, and so what they may find.
-
-    A write may be what stands in the end unless a write that was acknowledged began
-    after it was over. One without an answer, or with a 5xx, may have happened, until
-    the daemon that had it is known to be dead.
-    """
-
-    writes: list[Write] = field(factory=list)
-    _clock: Any = field(factory=itertools.count)
-
-    def put(self, client: Any, key: str, data: bytes, **more: Any) -> int | None:
-        """PUT; returns the status, or None where there was no answer."""
-        return self._write(
-            Write(key, data, next(self._clock)),
-            lambda: client.put_object(Bucket=BUCKET, Key=key, Body=data, **more),
-        )
-
-    def delete(self, client: Any, key: str) -> int | None:
-        """DELETE; as :meth:`put`."""
-        return self._write(
-            Write(key, None, next(self._clock)),
-            lambda: client.delete_object(Bucket=BUCKET, Key=key),
-        )
-
-    def over(self) -> None:
-        """No write of before can still take effect: its daemon is dead."""
-        for each in self.writes:
-            if each.end is None:
-                each.end = next(self._clock)
-
-    def keys(self) -> set[str]:
-        """Every key ever written."""
-        return {each.key for each in self.writes}
-
-    def possible(self, key: str) -> list[bytes | None]:
-        """What may be there now; None is nothing."""
-        mine = [each for each in self.writes if each.key == key]
-        last = max((each.begin for each in mine if each.is_acknowledged), default=-1)
-        return [
-            each.body
-            for each in [Write(key, None, -1, end=-1), *mine]
-            if each.end is None or each.end >= last
-        ]
-
-    def check(self, client: Any) -> None:
-        """Every key holds one of the values that it may hold, whole; LIST agrees."""
-        found: set[str] = set()
-        for key in sorted(self.keys()):
-            data = read(client, key)
-            assert data in self.possible(key), _describe(key, data, self)
-            if data is not None:
-                found.add(key)
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-        listed = {each["Key"] for page in pages for each in page.get("Contents", ())}
-        assert listed == found
-
-    def _write(self, write: Write, call: Callable[[], object]) -> int | None:
-        self.writes.append(write)
-        try:
-            call()
-        except EndpointConnectionError:
-            status: int | None = None
-            self.writes.remove(write)
-        except ClientError as why:
-            status = int(why.response["ResponseMetadata"]["HTTPStatusCode"])
-            # 4xx and "no room" are told before anything has changed.
-            if status < 500 or status == 507:
-                self.writes.remove(write)
-        except HTTPClientError:
-            status = None
-        else:
-            status = 200
-            write.is_acknowledged = True
-            write.end = next(self._clock)
-        return status
-
-
-def read(client: Any, key: str) -> bytes | None:
-    """The object, byte for byte what its ETag says, or None."""
-    try:
-        answer = client.get_object(Bucket=BUCKET, Key=key)
-    except client.exceptions.NoSuchKey:
-        return None
-    data: bytes = answer["Body"].read()
-    assert answer["ETag"] == f'"{hashlib.md5(data).hexdigest()}"'
-    return data
-
-
-def _describe(key: str, data: bytes | None, history: History) -> str:
-    def name(value: bytes | None) -> str:
-        return "nothing" if value is None else f"{value[:6].hex()}({len(value)})"
-
-    lines = [f"{key} is {name(data)}"]
-    lines += [
-        f"{each.begin}..{each.end} {name(each.body)} acknowledged={each.is_acknowledged}"
-        for each in history.writes
-        if each.key == key
-    ]
-    return "\n".join(lines)
-
-
-@define(eq=False)
 class Ground:
-    """One database and its backends, seen past the product."""
+    """
+    A database, its backends, and a daemon that runs at the beginning of each test.
+
+    :ivar database: Past the relay, like *backends*.
+    :ivar prefix: Of this test's keys; what earlier tests left there stays.
+    :ivar is_clean: Whether the test has come to the end of :meth:`verify`.
+    """
 
     postgres: PostgresServer
     s3server: S3Server
     database: DatabaseConfig
     backends: list[BackendConfig]
+    daemon: BreakableDaemon
+    prefix: str = ""
     history: History = field(factory=History)
+    is_clean: bool = True
     _executor: ThreadPoolExecutor = field(factory=lambda: ThreadPoolExecutor(16))
     _connection: Any = None
 
+    @property
+    def key(self) -> str:
+        """This test's own."""
+        return f"{self.prefix}key"
+
+    @property
+    def client(self) -> Any:
+        """A new client of the daemon."""
+        return self.daemon.client()
+
+    def begin(self, number: int) -> None:
+        """Another test."""
+        self.prefix = f"test-{number}/"
+        self.history = History()
+        self.is_clean = False
+
+    def put(self, data: bytes, **more: Any) -> int | None:
+        """PUT this test's key; the status, or None where there was no answer."""
+        return self.history.put(self.client, self.key, data, **more)
+
+    def delete(self) -> int | None:
+        """DELETE this test's key; as :meth:`put`."""
+        return self.history.delete(self.client, self.key)
+
+    def later(self, call: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Make a call that blocks, in a thread."""
+        return self._executor.submit(call, *args)
+
+    def restart(self) -> None:
+        """SIGKILL, if it still lives, and a new start."""
+        assert self.daemon.process is not None
+        if self.daemon.process.poll() is None:
+            self.daemon.kill()
+        self.history.over()
+        self.daemon.start()
+
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """One statement."""
+        """One statement, past everything."""
         if self._connection is None:
             self._connection = self.postgres.connect(self.database.database)
         with self._connection.cursor() as cursor:
@@ -234,17 +154,35 @@ class Ground:
             return list(cursor.fetchall()) if cursor.description else []
 
     def states(self) -> dict[str, int]:
-        """How many copies are in which state."""
-        rows = self.query("SELECT state FROM object_locations")
+        """How many copies of this test's keys are in which state."""
+        rows = self.query(
+            "SELECT state FROM object_locations "
+            f"WHERE starts_with(object_key, '{self.prefix}')"
+        )
         return dict(Counter(state for (state,) in rows))
+
+    def rows(self) -> dict[str, dict[str, int]]:
+        """Every copy in whatever state: by backend, its key and size."""
+        found: dict[str, dict[str, int]] = {each.name: {} for each in self.backends}
+        for name, key, size in self.query(
+            "SELECT backend_name, backend_key, size_bytes FROM object_locations"
+        ):
+            found[name][key] = size
+        return found
 
     def used(self) -> dict[str, int]:
         """The counters."""
         return dict(self.query("SELECT backend_name, bytes_used FROM backend_quotas"))
 
-    def stored(self) -> dict[str, dict[str, int]]:
-        """Keys and sizes, by backend, as the S3 server has them."""
-        return {each.name: self.s3server.keys(each) for each in self.backends}
+    def stored(self, backend: int = 0) -> list[int]:
+        """Sizes of what the S3 server has of this test's keys, sorted."""
+        keys = self.s3server.keys(self.backends[backend])
+        return sorted(size for key, size in keys.items() if key.startswith(self.prefix))
+
+    def check_counters(self) -> None:
+        """I3, which holds at every instant."""
+        sums = {name: sum(sizes.values()) for name, sizes in self.rows().items()}
+        assert self.used() == sums
 
     def pass_time(self) -> None:
         """Every lease and every wait in the ledger is over."""
@@ -253,38 +191,132 @@ class Ground:
             "WHERE state <> 'live' AND due_at > clock_timestamp()"
         )
 
-    def later(self, call: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Make a call that blocks, in a thread."""
-        return self._executor.submit(call, *args)
+    def wait_deleted_once(self) -> None:
+        """Until an abandoned copy was deleted, and waits for the second time."""
+        sql = "SELECT 1 FROM object_locations WHERE state = 'abandoned'"
+        sql += " AND NOT delete_twice AND attempts > 0"
+        wait_until(lambda: bool(self.query(sql)), "the first delete")
 
     def settle(self) -> None:
         """Let time pass until recovery has nothing left to do."""
 
         def is_settled() -> bool:
             self.pass_time()
-            return set(self.states()) <= {"live"}
+            return not self.query(
+                "SELECT 1 FROM object_locations WHERE state <> 'live' LIMIT 1"
+            )
 
         wait_until(is_settled, "recovery ends")
 
-    def verify(self, daemon: Daemon, *, clients: Collection[Any] = ()) -> None:
+    def verify(self, *others: Daemon) -> None:
         """
         After recovery: ``check`` is clean, the S3 server holds the live copies and
         nothing else, the counters say how much that is, and every object is there.
+
+        :param others: More daemons to be asked.
         """
         self.settle()
-        for client in clients or [daemon.client()]:
-            self.history.check(client)
-        live: dict[str, dict[str, int]] = {each.name: {} for each in self.backends}
-        for name, key, size in self.query(
-            "SELECT backend_name, backend_key, size_bytes FROM object_locations"
-        ):
-            live[name][key] = size
-        assert self.stored() == live
-        assert self.used() == {name: sum(live[name].values()) for name in live}
-        daemon.wait_clean()
+        for each in (self.daemon, *others):
+            self.history.check(each.client(), self.prefix)
+        stored = {each.name: self.s3server.keys(each) for each in self.backends}
+        assert stored == self.rows()
+        self.check_counters()
+        self.daemon.wait_clean()
+        self.is_clean = True
 
     def close(self) -> None:
         """Let go of the database."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._connection is not None:
             self._connection.close()
+
+
+@define(eq=False)
+class RelayedGround(Ground):
+    """
+    Relays stand before the database and the first backend.
+
+    :ivar to_database: Before PostgreSQL.
+    :ivar to_backend: Before the first backend.
+    """
+
+    to_database: Any = None
+    to_backend: Any = None
+
+
+@define(eq=False)
+class Grounds:
+    """Makes them; one whose test did not come to its end is not used again."""
+
+    postgres: PostgresServer
+    s3server: S3Server
+    _kept: dict[bool, tuple[Ground, ExitStack]] = field(factory=dict)
+    _count: int = 0
+
+    def take(self, *, relayed: bool) -> Any:
+        """A ground whose daemon runs, and that nothing is known against."""
+        kept = self._kept.get(relayed)
+        if kept is not None and not kept[0].is_clean:
+            self.give_up(relayed)
+            kept = None
+        ground = kept[0] if kept else self._keep(relayed)
+        self._count += 1
+        ground.begin(self._count)
+        return ground
+
+    def make(
+        self, stack: ExitStack, quotas: Mapping[str, int], *, relayed: bool = False
+    ) -> Any:
+        """A ground of its own; *stack* ends it."""
+        postgres, s3server = self.postgres, self.s3server
+        database = postgres.create_database()
+        stack.callback(postgres.drop_database, database)
+        backends = []
+        for name, quota_bytes in quotas.items():
+            backend = s3server.create_bucket(name, quota_bytes=quota_bytes)
+            stack.callback(s3server.remove_bucket, backend)
+            backends.append(backend)
+        if not relayed:
+            daemon = stack.enter_context(BreakableDaemon(database, backends))
+            ground = Ground(postgres, s3server, database, backends, daemon)
+        else:
+            to_database = stack.enter_context(DatabaseRelay(database))
+            to_backend = stack.enter_context(BackendRelay(backends[0]))
+            daemon = stack.enter_context(
+                BreakableDaemon(
+                    to_database.config, [to_backend.config, *backends[1:]]
+                )
+            )
+            ground = RelayedGround(
+                postgres,
+                s3server,
+                database,
+                backends,
+                daemon,
+                to_database=to_database,
+                to_backend=to_backend,
+            )
+        stack.callback(ground.close)
+        ground.begin(0)
+        return ground
+
+    def give_up(self, relayed: bool) -> None:
+        """End one."""
+        ground, stack = self._kept.pop(relayed)
+        if not ground.is_clean:
+            print(f"the daemon's log:\n{ground.daemon.log.read_text()[-20000:]}")
+        stack.close()
+
+    def close(self) -> None:
+        """End all."""
+        for relayed in list(self._kept):
+            self.give_up(relayed)
+
+    def _keep(self, relayed: bool) -> Ground:
+        stack = ExitStack()
+        with ExitStack() as failing:
+            failing.callback(stack.close)
+            ground: Ground = self.make(stack, {"a": 0}, relayed=relayed)
+            failing.pop_all()
+        self._kept[relayed] = ground, stack
+        return ground

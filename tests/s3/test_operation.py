@@ -87,6 +87,8 @@ def put(**headers: str) -> op.PutObject:
             "/b/k?response-content-disposition=%C3%A9",
             op.GetObject("b", "k", overrides={"content-disposition": "Ã©"}),
         ),
+        ("PUT", "/b", op.CreateBucket("b")),
+        ("PUT", "/b/?x-id=CreateBucket", op.CreateBucket("b")),
         ("HEAD", "/b/k", op.HeadObject("b", "k")),
         ("PUT", "/b/k?x-id=PutObject", op.PutObject("b", "k", 0)),
         ("DELETE", "/b/k?x-id=DeleteObject", op.DeleteObject("b", "k")),
@@ -113,7 +115,6 @@ def test_every_operation_names_the_key_exactly(key: str, method: str) -> None:
 
 
 REFUSED: list[tuple[str, str, type[S3Error]]] = [
-    ("PUT", "/b", errors.NotImplementedYet),
     ("DELETE", "/b", errors.NotImplementedYet),
     ("POST", "/b/k?uploads", errors.NotImplementedYet),
     ("POST", "/b/k?uploadId=x", errors.NotImplementedYet),

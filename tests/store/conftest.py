@@ -154,7 +154,7 @@ def pool(db: Database, make_pool: MakePool) -> Pool:
 
 def clock_time() -> float:
     """The reactor's clock."""
-    seconds: float = reactor.seconds()  # type: ignore[attr-defined]
+    seconds: float = reactor.seconds()
     return seconds
 
 

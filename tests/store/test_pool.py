@@ -8,6 +8,8 @@ import psycopg2
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from s3proxy.errors import OutcomeUnknown, StoreUnavailable
 from s3proxy.store.pool import Pool
@@ -76,6 +78,23 @@ async def test_the_queue_is_bounded(db: Database, make_pool: MakePool) -> None:
         await pool.query("SELECT 3")
     assert await outcomes(work) == [[(0,)], [(1,)], [(2,)]]
     assert await pool.query("SELECT 4") == [(4,)]
+
+
+def test_the_wait_for_a_turn_is_bounded() -> None:
+    """Behind a frozen server a caller is told after one limit, not one per ten."""
+    clock = Clock()
+    pool = Pool({}, clock, max_connections=0, connect_timeout_seconds=10)
+    work = begun(pool, "SELECT 1")
+    clock.advance(9.9)
+    assert not work.called
+    clock.advance(0.2)
+    failure = work.result
+    assert isinstance(failure, Failure)
+    assert isinstance(failure.value, StoreUnavailable)
+    work.addErrback(lambda _: None)
+    assert clock.getDelayedCalls() == []
+    # Nobody wakes it any more, and its place in the queue is free.
+    assert not pool._waiting
 
 
 @ensureDeferred

@@ -86,7 +86,9 @@ def metadata() -> st.SearchStrategy[dict[str, str]]:
     wire = values.map(lambda text: text.encode()[:100].decode("latin-1"))
     printable = wire.filter(lambda text: not any("\x7f" <= c <= "\x9f" for c in text))
     return st.dictionaries(
-        st.sampled_from(["a", "mtime", "long-name", "x.y_z"]).map("x-amz-meta-".__add__),
+        st.sampled_from(["a", "mtime", "long-name", "x.y_z"]).map(
+            "x-amz-meta-".__add__
+        ),
         printable.map(lambda text: text.strip(" \xa0\x85")),
         max_size=3,
     )
@@ -240,7 +242,10 @@ class Bucket(RuleBasedStateMachine):
         wanted = {
             "first-last": (f"{first}-{last}", held.body[first : last + 1]),
             "first-": (f"{first}-", held.body[first:]),
-            "-count": (f"-{first}", held.body[max(size - first, 0) :] if first else b""),
+            "-count": (
+                f"-{first}",
+                held.body[max(size - first, 0) :] if first else b"",
+            ),
         }
         text, expected = wanted[kind]
         answer = self.send("GET", key, headers={"range": f"bytes={text}"})

@@ -85,9 +85,7 @@ class Client:
     """Requests one after the other, over a connection that is kept."""
 
     def __init__(self, port: int, *, timeout: float = 60.0) -> None:
-        self.connection = http.client.HTTPConnection(
-            "127.0.0.1", port, timeout=timeout
-        )
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -94,3 +94,24 @@ async def test_a_page_of_no_keys_asks_nobody(door: Door) -> None:
 async def test_a_forged_token_is_an_error(door: Door) -> None:
     answer = await door.ask("GET", "/unified?list-type=2&continuation-token=x")
     assert (answer.status, answer.code) == (400, "InvalidArgument")
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "code"),
+    [
+        ("/unified", 409, "BucketAlreadyOwnedByYou"),
+        ("/unified/", 409, "BucketAlreadyOwnedByYou"),
+        ("/other", 501, "NotImplemented"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_buckets_are_not_made(
+    door: Door, target: str, status: int, code: str
+) -> None:
+    """
+    ``rclone copy`` of one file makes the bucket first, and goes on when told that it
+    is there; 501 would stop it.
+    """
+    answer = await door.ask("PUT", target, body=b"<CreateBucketConfiguration/>")
+    assert (answer.status, answer.code) == (status, code)
+    assert door.objects.events == []

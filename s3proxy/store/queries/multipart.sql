@@ -1,7 +1,7 @@
 -- name: create_upload
 INSERT INTO multipart_uploads (upload_id, bucket, object_key, content_type, headers,
                                user_metadata, tags, checksum_algorithm, checksum_type)
-VALUES (replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
+VALUES (ledger_ulid() || replace(gen_random_uuid()::text, '-', ''),
         %(bucket)s::text, %(key)s::text, %(content_type)s::text, %(headers)s::jsonb,
         %(user_metadata)s::jsonb, %(tags)s::jsonb, %(checksum_algorithm)s::text,
         %(checksum_type)s::text)
@@ -39,6 +39,13 @@ SELECT u.upload_id, u.created_at, u.checksum_algorithm, u.checksum_type
   FROM multipart_uploads u
  WHERE u.upload_id = %(upload_id)s::text AND u.bucket = %(bucket)s::text
    AND u.object_key = %(key)s::text AND u.state = 'open'
+
+-- name: list_uploads
+SELECT common_prefix, (listed).upload_id, (listed).object_key, (listed).created_at,
+       (listed).checksum_algorithm, (listed).checksum_type
+  FROM ledger_list_uploads(%(bucket)s::text, %(prefix)s::text, %(delimiter)s::text,
+                           %(key_marker)s::text, %(upload_marker)s::text,
+                           %(limit)s::integer)
 
 -- name: list_parts
 SELECT p.part_number, p.etag, p.size_bytes, p.checksums, p.created_at

@@ -1,0 +1,195 @@
+"""What a body is stored as: an object, or a part of an open upload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from attrs import evolve, frozen
+
+from s3proxy.manager.ports import Ledger, NewObject, Stored
+from s3proxy.manager.upload_ports import UploadLedger
+from s3proxy.model import Claim, Copy, ObjectInfo, PartInfo
+from s3proxy.plan.description import describe
+from s3proxy.s3.operation import PutObject
+
+if TYPE_CHECKING:
+    from s3proxy.s3.uploads import UploadPart
+
+R = TypeVar("R", covariant=True)
+
+
+class Write(Protocol[R]):
+    """
+    What the writer must know of a body, and the two transactions around it.
+
+    :ivar content_length: In bytes.
+    :ivar content_md5: What the client promised, in hex, or None.
+    :ivar checksums: What else it promised: algorithm to base64 value.
+    """
+
+    @property
+    def content_length(self) -> int: ...
+    @property
+    def content_md5(self) -> str | None: ...
+    @property
+    def checksums(self) -> dict[str, str]: ...
+
+    async def claim(self, backends: Sequence[str]) -> Claim:
+        """Charge and name the bytes on the first of *backends* with room."""
+        ...
+
+    def headers(self, copy: Copy) -> dict[str, str]:
+        """What the backend object says of itself."""
+        ...
+
+    async def commit(self, claim: Claim, md5: str, stored: Stored) -> R:
+        """Make the claim live; errors as of ``Ledger.commit``."""
+        ...
+
+    def settled(self, md5: str) -> R:
+        """The result where the commit stands and its answer was lost."""
+        ...
+
+
+@frozen
+class ObjectWrite:
+    """PutObject: the body becomes the object's only part."""
+
+    _op: PutObject
+    _ledger: Ledger
+    _installation_id: str
+
+    @property
+    def content_length(self) -> int:
+        """See :class:`Write`."""
+        return self._op.content_length
+
+    @property
+    def content_md5(self) -> str | None:
+        """See :class:`Write`."""
+        return self._op.content_md5
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """See :class:`Write`."""
+        return self._op.checksums
+
+    async def claim(self, backends: Sequence[str]) -> Claim:
+        """See :class:`Write`; or PreconditionFailed."""
+        op = self._op
+        return await self._ledger.claim(
+            backends, op.bucket, op.key, op.content_length, op.conditions
+        )
+
+    def headers(self, copy: Copy) -> dict[str, str]:
+        """See :class:`Write`."""
+        op = self._op
+        return describe(
+            copy,
+            installation_id=self._installation_id,
+            bucket=op.bucket,
+            key=op.key,
+            part_number=1,
+            content_type=op.content_type,
+            user_metadata=op.user_metadata,
+        )
+
+    async def commit(self, claim: Claim, md5: str, stored: Stored) -> ObjectInfo:
+        """See :class:`Write`; or PreconditionFailed, the claim abandoned."""
+        op = self._op
+        new = NewObject(
+            bucket=op.bucket,
+            key=op.key,
+            size_bytes=op.content_length,
+            md5=md5,
+            content_type=op.content_type,
+            headers=op.headers,
+            user_metadata=op.user_metadata,
+            checksums=op.checksums,
+        )
+        return await self._ledger.commit(
+            claim, new, op.conditions, stored.etag, stored.version_id
+        )
+
+    def settled(self, md5: str) -> ObjectInfo:
+        """See :class:`Write`; the time is this process's, as good as any."""
+        op = self._op
+        return ObjectInfo(
+            bucket=op.bucket,
+            key=op.key,
+            object_id="",
+            size_bytes=op.content_length,
+            etag=md5,
+            content_type=op.content_type,
+            last_modified=datetime.now(UTC),
+            headers=op.headers,
+            user_metadata=op.user_metadata,
+            checksums=op.checksums,
+        )
+
+
+@frozen
+class PartWrite:
+    """UploadPart: the body becomes a part of an open upload."""
+
+    _op: UploadPart
+    _uploads: UploadLedger
+    _installation_id: str
+
+    @property
+    def content_length(self) -> int:
+        """See :class:`Write`."""
+        return self._op.content_length
+
+    @property
+    def content_md5(self) -> str | None:
+        """See :class:`Write`."""
+        return self._op.content_md5
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """See :class:`Write`."""
+        return self._op.checksums
+
+    async def claim(self, backends: Sequence[str]) -> Claim:
+        """See :class:`Write`; or NoSuchUpload."""
+        op = self._op
+        return await self._uploads.claim_part(
+            backends,
+            op.upload_id,
+            op.bucket,
+            op.key,
+            op.part_number,
+            op.content_length,
+        )
+
+    def headers(self, copy: Copy) -> dict[str, str]:
+        """See :class:`Write`."""
+        op = self._op
+        return describe(
+            copy,
+            installation_id=self._installation_id,
+            bucket=op.bucket,
+            key=op.key,
+            part_number=op.part_number,
+            content_type=None,
+            user_metadata={},
+            upload_id=op.upload_id,
+        )
+
+    async def commit(self, claim: Claim, md5: str, stored: Stored) -> PartInfo:
+        """See :class:`Write`; or NoSuchUpload, the claim abandoned."""
+        part = self.settled(md5)
+        last_modified = await self._uploads.commit_part(
+            claim, self._op.upload_id, part, stored.etag, stored.version_id
+        )
+        return evolve(part, last_modified=last_modified)
+
+    def settled(self, md5: str) -> PartInfo:
+        """See :class:`Write`."""
+        op = self._op
+        return PartInfo(
+            op.part_number, md5, op.content_length, op.checksums, datetime.now(UTC)
+        )

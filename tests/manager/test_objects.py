@@ -1,0 +1,64 @@
+"""The operations as the front door calls them, from the ledger alone."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_twisted import ensureDeferred
+
+from s3proxy.errors import NoSuchKey, StoreUnavailable
+from s3proxy.s3.operation import PutObject
+from tests.manager.conftest import Pieces, Stage
+
+
+async def put(stage: Stage, key: str, data: bytes = b"data") -> None:
+    """Store an object."""
+    operation = PutObject("b", key, len(data))
+    await stage.objects.put(operation, Pieces(data), sha256=None)
+    stage.one.calls.clear()
+
+
+@ensureDeferred
+async def test_put_and_read(stage: Stage) -> None:
+    """What went in comes out."""
+    await put(stage, "k", b"some data")
+    found = await stage.objects.find("b", "k")
+    reader = await stage.objects.open(found, 5, 9)
+    assert await reader.read() == b"data"
+    assert await reader.read() == b""
+    assert found.info == await stage.objects.head("b", "k")
+
+
+@ensureDeferred
+async def test_absent(stage: Stage) -> None:
+    """404 that names the key; a delete is fine."""
+    for call in (stage.objects.find, stage.objects.head):
+        with pytest.raises(NoSuchKey) as caught:
+            await call("b", "no such")
+        assert caught.value.fields == {"Key": "no such"}
+    await stage.objects.delete("b", "no such")
+
+
+@ensureDeferred
+async def test_no_backend_is_called(stage: Stage) -> None:
+    """HEAD, DELETE and LIST are the ledger's."""
+    for key in ("a", "b/1", "b/2"):
+        await put(stage, key)
+    page = await stage.objects.list_objects("b", "", "/", "", 2)
+    assert [each.key for each in page.contents] == ["a"]
+    assert (page.common_prefixes, page.is_truncated) == (("b/",), False)
+    await stage.objects.head("b", "a")
+    await stage.objects.delete("b", "a")
+    with pytest.raises(NoSuchKey):
+        await stage.objects.head("b", "a")
+    assert (stage.one.calls, stage.two.calls) == ({}, {})
+
+
+@ensureDeferred
+async def test_without_the_ledger(stage: Stage) -> None:
+    """StoreUnavailable, a 503, and no guess."""
+    await put(stage, "k")
+    stage.ledger.failure = StoreUnavailable("away")
+    for call in (stage.objects.find, stage.objects.head, stage.objects.delete):
+        with pytest.raises(StoreUnavailable):
+            await call("b", "k")
+    assert stage.one.calls == {}

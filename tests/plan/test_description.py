@@ -1,0 +1,117 @@
+"""How a backend object describes itself."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3proxy.model import Copy
+from s3proxy.plan.description import METADATA_LIMIT_BYTES, describe
+from s3proxy.plan.naming import is_opaque
+from tests.strategies import keys
+
+ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
+
+def described(key: str = "k", **more: Any) -> dict[str, str]:
+    """The headers of a copy of *key*."""
+    backend_key = f"~/{ULID}" if is_opaque(key) else f"{key}~{ULID}"
+    fields: dict[str, Any] = {
+        "installation_id": "9d2f",
+        "bucket": "unified",
+        "key": key,
+        "part_number": 1,
+        "content_type": None,
+        "user_metadata": {},
+    }
+    return describe(Copy(ULID, "part", "one", backend_key, 10), **{**fields, **more})
+
+
+def size(headers: Mapping[str, str]) -> int:
+    """Bytes of user metadata, as S3 counts them."""
+    prefix = "x-amz-meta-"
+    return sum(
+        len(name) - len(prefix) + len(value)
+        for name, value in headers.items()
+        if name.startswith(prefix)
+    )
+
+
+def test_a_readable_key_is_not_repeated() -> None:
+    """The backend key shows it."""
+    assert described() == {
+        "x-amz-meta-s3proxy-installation": "9d2f",
+        "x-amz-meta-s3proxy-bucket": "unified",
+        "x-amz-meta-s3proxy-part-id": "part",
+        "x-amz-meta-s3proxy-part-number": "1",
+    }
+
+
+@given(key=keys())
+def test_any_key_can_be_told(key: str) -> None:
+    """From the backend key, or from the metadata, within their limit."""
+    headers = described(key)
+    told = headers.get("x-amz-meta-s3proxy-key")
+    assert (told is not None) == is_opaque(key)
+    if told is not None:
+        assert urlsafe_b64decode(told + "=" * (-len(told) % 4)).decode() == key
+        assert "=" not in told
+    assert size(headers) <= METADATA_LIMIT_BYTES
+
+
+@given(
+    key=keys(),
+    user_metadata=st.dictionaries(
+        st.text("abcdefghij-", min_size=1, max_size=20),
+        st.text(st.characters(codec="latin-1"), max_size=700),
+        max_size=4,
+    ),
+    content_type=st.none() | st.text(st.characters(codec="latin-1"), max_size=60),
+)
+def test_headers_are_safe(
+    key: str, user_metadata: dict[str, str], content_type: str | None
+) -> None:
+    """Printable ASCII within the limit, whatever the client's own are."""
+    headers = described(key, user_metadata=user_metadata, content_type=content_type)
+    for name, value in headers.items():
+        assert name == name.lower()
+        assert value.isascii()
+        assert value.isprintable()
+    assert size(headers) <= METADATA_LIMIT_BYTES
+    theirs = {name: headers.get(f"x-amz-meta-{name}") for name in user_metadata}
+    assert theirs in (user_metadata, dict.fromkeys(user_metadata))
+
+
+def test_the_clients_headers_go_along() -> None:
+    """Where they fit."""
+    headers = described(content_type="text/plain", user_metadata={"who": "me"})
+    assert headers["content-type"] == "text/plain"
+    assert headers["x-amz-meta-who"] == "me"
+
+
+@pytest.mark.parametrize(
+    "user_metadata",
+    [
+        {"who": "caf\xe9"},
+        {"who": "a\nb"},
+        {"who": "x" * 2048},
+        {"a": "x" * 1000, "b": "x" * 1000},
+        {"s3proxy-installation": "somebody else's"},
+    ],
+)
+def test_all_or_none(user_metadata: dict[str, str]) -> None:
+    """A part of them would look like all of them; ours are never replaced."""
+    headers = described(user_metadata={"fine": "yes", **user_metadata})
+    assert headers == described()
+
+
+def test_exactly_full() -> None:
+    """The limit itself can be used."""
+    room = METADATA_LIMIT_BYTES - size(described()) - len("who")
+    assert described(user_metadata={"who": "x" * room}) != described()
+    assert described(user_metadata={"who": "x" * (room + 1)}) == described()
