@@ -121,6 +121,11 @@ CREATE TABLE IF NOT EXISTS multipart_uploads (
     created_at    timestamptz NOT NULL DEFAULT now(),
     ended_at      timestamptz
 );
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE multipart_uploads
+    ADD COLUMN IF NOT EXISTS checksum_algorithm text,
+    ADD COLUMN IF NOT EXISTS checksum_type text,
+    ADD COLUMN IF NOT EXISTS ended_at timestamptz;
 CREATE INDEX IF NOT EXISTS multipart_uploads_created
     ON multipart_uploads (created_at);
 CREATE INDEX IF NOT EXISTS multipart_uploads_open

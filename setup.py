@@ -56,7 +56,6 @@ setup(
         "awscrt",
         "defusedxml",
         "klein>=24.8",
-        "opentelemetry-exporter-otlp-proto-grpc",
         "opentelemetry-sdk",
         "prometheus-client",
         "psycopg2-binary",

@@ -73,7 +73,7 @@ class StoredObject:
     """
     An object and its manifest, in part order.
 
-    :ivar parts: All, or those that the read wants.
+    :ivar parts: All, or the first one of a long manifest: see ``Ledger.parts``.
     :ivar parts_count: How many parts the object has; 1 for a plain PUT.
     """
 
@@ -84,6 +84,19 @@ class StoredObject:
     @parts_count.default
     def _count(self) -> int:
         return len(self.parts)
+
+
+@frozen
+class PartRange:
+    """
+    Where one part lies in its object.
+
+    :ivar found: First byte and the one after the last; None: there is no such part.
+    """
+
+    info: ObjectInfo
+    found: tuple[int, int] | None
+    parts_count: int
 
 
 @frozen

@@ -246,7 +246,7 @@ class S3Upload:
             return
         self._broken = error
         if self._response is not None:
-            pass
+            self._response.abort()
         elif self._request is not None:
             self._request.cancel()
         self._give_back()

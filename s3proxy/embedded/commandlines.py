@@ -55,11 +55,11 @@ class WeedPorts:
     master: int
     filer: int
     volume: int
-    admin: int
     s3_grpc: int
     master_grpc: int
     filer_grpc: int
     volume_grpc: int
+    admin: int
     admin_grpc: int
 
 

@@ -22,33 +22,32 @@ ADMIN_GRPC_DISTANCE = 10_000
 TRIES = 100
 
 
-def free_weed_ports() -> WeedPorts:
+def free_ports(count: int) -> list[int]:
     """
-    Different ports that nobody listens on now.
+    *count* different ports that nobody listens on now.
 
     Another process may take one before it is used: who uses them must try again.
 
-    :raises EmbeddedError: None are found.
+    :raises EmbeddedError: They are not found.
     """
     for _attempt in range(TRIES):
-        admin, *others = random.sample(range(FIRST_PORT, LAST_PORT + 1), 9)
-        s3, master, filer, volume, s3_grpc, master_grpc, filer_grpc, volume_grpc = (
-            others
-        )
-        admin_grpc = admin + ADMIN_GRPC_DISTANCE
-        if all_free((admin, admin_grpc, *others)):
-            return WeedPorts(
-                s3=s3,
-                master=master,
-                filer=filer,
-                volume=volume,
-                admin=admin,
-                s3_grpc=s3_grpc,
-                master_grpc=master_grpc,
-                filer_grpc=filer_grpc,
-                volume_grpc=volume_grpc,
-                admin_grpc=admin_grpc,
-            )
+        ports = random.sample(range(FIRST_PORT, LAST_PORT + 1), count)
+        if all_free(ports):
+            return ports
+    raise EmbeddedError(f"no {count} free ports on 127.0.0.1 for embedded servers")
+
+
+def free_weed_ports() -> WeedPorts:
+    """
+    As :func:`free_ports`, for one ``weed mini``.
+
+    :raises EmbeddedError: They are not found.
+    """
+    for _attempt in range(TRIES):
+        ports = free_ports(9)
+        ports.append(ports[-1] + ADMIN_GRPC_DISTANCE)
+        if all_free(ports):
+            return WeedPorts(*ports)
     raise EmbeddedError("no free ports on 127.0.0.1 for the embedded S3 server")
 
 

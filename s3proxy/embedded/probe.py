@@ -99,7 +99,7 @@ class Probe:
 def _read_to_end(response: IResponse) -> Deferred[int]:
     """:returns: Fires with the status once the body is over."""
     ended = Deferred[None]()
-    response.deliverBody(_Discard(ended))
+    response.deliverBody(_Discard(ended))  # type: ignore[no-untyped-call]
     return ended.addCallback(lambda _nothing: int(response.code))
 
 

@@ -178,23 +178,22 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop it and wait until it has ended. Calling it again is fine."""
         self._stopping = True
-        child = self._child
-        if child is not None and child.is_running:
-            await self._program.end(child)
         if self._watch is not None:
             watch, self._watch = self._watch, None
             watch.cancel()
             await watch
+        if self._child is not None and self._child.is_running:
+            await self._program.end(self._child)
 
     async def _keep_running(self) -> None:
         backoff_seconds = FIRST_BACKOFF_SECONDS
-        try:
-            while True:
-                assert self._child is not None
-                started = self._clock.seconds()
+        # A launch under way may take a cancellation for a failure of its own and go
+        # on: hence the flag beside it.
+        while not self._stopping:
+            assert self._child is not None
+            started = self._clock.seconds()
+            try:
                 how = await self._child.wait()
-                if self._stopping:
-                    return
                 log.error(
                     "the embedded {name} ended by itself and is started again: {how}",
                     name=self._program.name,
@@ -202,16 +201,11 @@ class Supervisor:
                 )
                 if self._clock.seconds() - started > LAST_BACKOFF_SECONDS:
                     backoff_seconds = FIRST_BACKOFF_SECONDS
-                while not self._child.is_running:
+                while not (self._child.is_running or self._stopping):
                     await deferLater(self._clock, backoff_seconds)
                     backoff_seconds = min(2 * backoff_seconds, LAST_BACKOFF_SECONDS)
-                    await self._try_launch()
-        except CancelledError:
-            # By stop(); a launch that is cancelled ends its own child.
-            return
-
-    async def _try_launch(self) -> None:
-        try:
-            self._child = await self._program.launch()
-        except EmbeddedError as why:
-            log.error("{why}", why=why)
+                    self._child = await self._program.launch()
+            except CancelledError:
+                return
+            except EmbeddedError as why:
+                log.error("{why}", why=why)

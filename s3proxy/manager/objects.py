@@ -19,8 +19,10 @@ from s3proxy.errors import (
 from s3proxy.manager.ports import Backend, Body, Ledger
 from s3proxy.manager.reading import ObjectReader, segments
 from s3proxy.manager.writing import Writer
-from s3proxy.model import ListPage, ObjectInfo, StoredObject
+from s3proxy.model import ListPage, ObjectInfo, PartRange, StoredObject
 from s3proxy.s3.operation import PutObject
+
+_OVERWRITTEN = "The object was overwritten while it was read. Please try again."
 
 
 @define(eq=False)
@@ -69,6 +71,18 @@ class Objects:
             raise NoSuchKey(fields={"Key": key})
         return stored
 
+    async def part_range(self, bucket: str, key: str, part_number: int) -> PartRange:
+        """
+        Where a part lies in its object, from the ledger alone.
+
+        :param part_number: Counted from 1 over the parts that the object has.
+        :raises NoSuchKey: 404.
+        """
+        found = await self._ledger.part_range(bucket, key, part_number)
+        if found is None:
+            raise NoSuchKey(fields={"Key": key})
+        return found
+
     async def open(self, stored: StoredObject, start: int, end: int) -> ObjectReader:
         """
         Begin to read bytes *start* up to, not including, *end*.
@@ -82,9 +96,7 @@ class Objects:
             # The bytes may have been moved or overwritten since the row was read.
             now = await self.find(stored.info.bucket, stored.info.key)
             if now.info.object_id != stored.info.object_id:
-                raise ServiceUnavailable(
-                    "The object was overwritten while it was read. Please try again."
-                ) from None
+                raise ServiceUnavailable(_OVERWRITTEN) from None
             try:
                 return await self._open(now, start, end)
             except BackendError as why:
@@ -103,9 +115,14 @@ class Objects:
         return await self._ledger.list_objects(bucket, prefix, delimiter, after, limit)
 
     async def _open(self, stored: StoredObject, start: int, end: int) -> ObjectReader:
+        parts = stored.parts
+        if stored.parts_count > len(parts):
+            parts = await self._ledger.parts(stored.info.object_id, start, end)
+            if not parts:
+                raise ServiceUnavailable(_OVERWRITTEN)
         reader = ObjectReader(
             stored,
-            segments(stored.parts, start, end),
+            segments(parts, start, end),
             self._backends,
             self._ledger,
             self._clock,

@@ -18,6 +18,8 @@ from s3proxy.model import (
     Copy,
     ListPage,
     ObjectInfo,
+    Part,
+    PartRange,
     StoredObject,
     WriteConditions,
 )
@@ -122,7 +124,21 @@ class Ledger(Protocol):
         ...
 
     async def find(self, bucket: str, key: str) -> StoredObject | None:
-        """The object with its parts and live copies, or None."""
+        """The object with its first part and that one's live copies, or None."""
+        ...
+
+    async def parts(self, object_id: str, start: int, end: int) -> tuple[Part, ...]:
+        """
+        The parts, with their live copies, that hold bytes *start* to *end*.
+
+        Empty where the object has been overwritten or deleted meanwhile.
+        """
+        ...
+
+    async def part_range(
+        self, bucket: str, key: str, part_number: int
+    ) -> PartRange | None:
+        """Where the object's *part_number*-th part lies; None without the object."""
         ...
 
     async def list_objects(

@@ -49,14 +49,20 @@ def parse_etags(text: str | None) -> tuple[str, ...]:
     )
 
 
-def parse_read_conditions(headers: Mapping[str, str]) -> ReadConditions:
-    """Collect the conditions among *headers* (lower-case names)."""
+def parse_read_conditions(
+    headers: Mapping[str, str], prefix: str = ""
+) -> ReadConditions:
+    """
+    Collect the conditions among *headers* (lower-case names).
+
+    :param prefix: Before each name; ``x-amz-copy-source-`` for those of a copy's source.
+    """
     return ReadConditions(
-        if_match=parse_etags(headers.get("if-match")),
-        if_none_match=parse_etags(headers.get("if-none-match")),
-        if_modified_since=_seconds(headers.get("if-modified-since")),
-        if_unmodified_since=_seconds(headers.get("if-unmodified-since")),
-        if_range=headers.get("if-range"),
+        if_match=parse_etags(headers.get(f"{prefix}if-match")),
+        if_none_match=parse_etags(headers.get(f"{prefix}if-none-match")),
+        if_modified_since=_seconds(headers.get(f"{prefix}if-modified-since")),
+        if_unmodified_since=_seconds(headers.get(f"{prefix}if-unmodified-since")),
+        if_range=headers.get(f"{prefix}if-range"),
     )
 
 
@@ -82,6 +88,21 @@ def check_read(conditions: ReadConditions, etag: str, last_modified: datetime) -
     return (
         conditions.if_modified_since is None or modified > conditions.if_modified_since
     )
+
+
+def check_copy(
+    conditions: ReadConditions, etag: str, last_modified: datetime
+) -> None:
+    """
+    Hold a copy's source to its conditions; parameters as of :func:`check_read`.
+
+    :raises PreconditionFailed: One does not hold: a copy knows no 304.
+    """
+    if not check_read(conditions, etag, last_modified):
+        failed = "If-None-Match" if conditions.if_none_match else "If-Modified-Since"
+        raise PreconditionFailed(
+            fields={"Condition": f"x-amz-copy-source-{failed}"}
+        )
 
 
 def range_applies(

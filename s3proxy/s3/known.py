@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from s3proxy.errors import MethodNotAllowed, NotImplementedYet
+from s3proxy.errors import InvalidArgument, MethodNotAllowed, NotImplementedYet
 from s3proxy.s3.parameters import OVERRIDES
 
 
@@ -23,21 +23,45 @@ class Level(Enum):
     OBJECT = "object"
 
 
+# The subresources of a request: together they say which operation it is.
+PLAIN: frozenset[str] = frozenset()
+LOCATION = frozenset({"location"})
+UPLOADS = frozenset({"uploads"})
+UPLOAD = frozenset({"uploadId"})
+PART = frozenset({"partNumber"})
+PART_OF_UPLOAD = UPLOAD | PART
+
 LISTING = frozenset(
     {"list-type", "prefix", "delimiter", "max-keys", "encoding-type", "fetch-owner"}
     | {"start-after", "continuation-token", "marker"}
 )
-# What is served, and the parameters that each understands. The listing's parameters
-# are ignored elsewhere, as S3 does; a subresource is not.
-SERVED: Mapping[tuple[str, Level], frozenset[str]] = {
-    ("GET", Level.SERVICE): frozenset({"prefix"}),
-    ("GET", Level.BUCKET): LISTING | {"location"},
-    ("HEAD", Level.BUCKET): frozenset(),
-    ("PUT", Level.BUCKET): frozenset(),
-    ("GET", Level.OBJECT): frozenset(OVERRIDES),
-    ("HEAD", Level.OBJECT): frozenset(OVERRIDES),
-    ("PUT", Level.OBJECT): frozenset(),
-    ("DELETE", Level.OBJECT): frozenset(),
+_LISTING_UPLOADS = frozenset(
+    {"prefix", "delimiter", "max-uploads", "encoding-type"}
+    | {"key-marker", "upload-id-marker"}
+)
+_LISTING_PARTS = frozenset({"max-parts", "part-number-marker", "encoding-type"})
+_OVERRIDES = frozenset(OVERRIDES)
+_NONE: frozenset[str] = frozenset()
+# What is served: for each set of subresources that is an operation, the parameters that
+# it understands. Others' parameters are ignored, as S3 does; a subresource is not.
+SERVED: Mapping[tuple[str, Level], Mapping[frozenset[str], frozenset[str]]] = {
+    ("GET", Level.SERVICE): {PLAIN: frozenset({"prefix"})},
+    ("GET", Level.BUCKET): {
+        PLAIN: LISTING,
+        LOCATION: _NONE,
+        UPLOADS: _LISTING_UPLOADS,
+    },
+    ("HEAD", Level.BUCKET): {PLAIN: _NONE},
+    ("PUT", Level.BUCKET): {PLAIN: _NONE},
+    ("GET", Level.OBJECT): {
+        PLAIN: _OVERRIDES,
+        PART: _OVERRIDES,
+        UPLOAD: _LISTING_PARTS,
+    },
+    ("HEAD", Level.OBJECT): {PLAIN: _OVERRIDES, PART: _OVERRIDES},
+    ("PUT", Level.OBJECT): {PLAIN: _NONE, PART_OF_UPLOAD: _NONE},
+    ("POST", Level.OBJECT): {UPLOADS: _NONE, UPLOAD: _NONE},
+    ("DELETE", Level.OBJECT): {PLAIN: _NONE, UPLOAD: _NONE},
 }
 # Whole operations that S3 has under these methods and that are not served.
 UNSERVED: Mapping[tuple[str, Level], str] = {
@@ -73,7 +97,6 @@ _REFUSED_HEADERS = (
     "x-amz-server-side-encryption-",
     "x-amz-source-expected-bucket-owner",
     "x-amz-tagging",
-    "x-amz-tagging-directive",
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
     # A body in a form that must be decoded before it is stored.
@@ -83,43 +106,63 @@ _REFUSED_HEADERS = (
 _REFUSED_EXACT = frozenset(name for name in _REFUSED_HEADERS if name[-1] != "-")
 _REFUSED_PREFIXES = tuple(name for name in _REFUSED_HEADERS if name[-1] == "-")
 # Accepted with the one value that means what is done anyway.
-_ONLY_VALUES = {"x-amz-acl": "private", "x-amz-storage-class": "standard"}
+_ONLY_VALUES = {
+    "x-amz-acl": "private",
+    "x-amz-storage-class": "standard",
+    "x-amz-tagging-directive": "copy",
+}
+_SOURCE_HEADERS = frozenset(
+    {"x-amz-copy-source"}
+    | {"x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match"}
+    | {"x-amz-copy-source-if-modified-since", "x-amz-copy-source-if-unmodified-since"}
+)
+# Of those refused elsewhere, what copies take.
+COPY_HEADERS = _SOURCE_HEADERS | {"x-amz-metadata-directive"}
+COPY_PART_HEADERS = _SOURCE_HEADERS | {"x-amz-copy-source-range"}
 
 
 def check_served(
     method: str, level: Level, parameters: Sequence[str]
-) -> frozenset[str]:
+) -> tuple[frozenset[str], frozenset[str]]:
     """
     Let through what :data:`SERVED` knows.
 
     :param parameters: The names in the query.
-    :returns: The parameters that the operation understands.
+    :returns: The subresources, and the parameters that their operation understands.
     :raises NotImplementedYet: S3 has this operation or subresource.
+    :raises InvalidArgument: Subresources that are no operation together.
     :raises MethodNotAllowed: S3 has not either.
     """
-    served = SERVED.get((method, level))
-    if method in METHODS:
-        for name in parameters:
-            if name in SUBRESOURCES and (served is None or name not in served):
-                raise NotImplementedYet(
-                    f"{method} with the subresource '{name}' is not implemented here."
-                )
-    if served is not None:
-        return served
+    forms = SERVED.get((method, level), {})
+    form = SUBRESOURCES.intersection(parameters)
+    if form in forms:
+        return form, forms[form]
+    if method not in METHODS:
+        raise _not_allowed(method, level)
+    for name in sorted(form.difference(*forms)):
+        raise NotImplementedYet(
+            f"{method} with the subresource '{name}' is not implemented here."
+        )
+    if form:
+        names = "', '".join(sorted(form))
+        raise InvalidArgument(f"There is no {method} with just '{names}'.")
     operation = UNSERVED.get((method, level))
     if operation is not None:
         raise NotImplementedYet(f"{operation} is not implemented here.")
-    raise MethodNotAllowed(fields={"Method": method, "ResourceType": level.name})
+    raise _not_allowed(method, level)
 
 
-def check_headers(headers: Mapping[str, str]) -> None:
+def check_headers(headers: Mapping[str, str], taken: frozenset[str] = _NONE) -> None:
     """
-    Let through headers that change nothing, or that the operations understand.
+    Let through headers that change nothing, or that the operation understands.
 
     :param headers: By lower-case name.
+    :param taken: Names that would be refused, but for this operation.
     :raises NotImplementedYet: One would change the meaning of the operation.
     """
     for name, value in headers.items():
+        if name in taken:
+            continue
         if name in _REFUSED_EXACT or name.startswith(_REFUSED_PREFIXES):
             raise NotImplementedYet(f"The header '{name}' is not implemented here.")
         only = _ONLY_VALUES.get(name)
@@ -127,3 +170,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise NotImplementedYet(
                 f"The header '{name}' is implemented for the value '{only}' only."
             )
+
+
+def _not_allowed(method: str, level: Level) -> MethodNotAllowed:
+    return MethodNotAllowed(fields={"Method": method, "ResourceType": level.name})

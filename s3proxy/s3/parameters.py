@@ -14,6 +14,7 @@ from s3proxy.errors import (
 )
 
 MAX_KEYS = 1000
+MAX_PARTS = 10_000
 MAX_METADATA_BYTES = 2048
 
 # Kept with the object and given back; Content-Type has a field of its own.
@@ -73,18 +74,48 @@ def single(pairs: Sequence[tuple[str, str]], known: frozenset[str]) -> dict[str,
     return query
 
 
-def max_keys(text: str | None) -> int:
+def limit(query: Mapping[str, str], name: str) -> int:
     """
-    Read ``max-keys``; over 1000 is 1000, absent too.
+    Read the size of a page (``max-keys`` …); over 1000 is 1000, absent too.
 
     :raises InvalidArgument: It is no whole number, or negative.
     """
-    if text is None:
-        return MAX_KEYS
-    if not _DIGITS.fullmatch(text):
-        raise bad_argument("max-keys", "Provided max-keys not an integer or negative.")
-    digits = text.lstrip("0") or "0"
-    return min(int(digits), MAX_KEYS) if len(digits) < 10 else MAX_KEYS
+    return min(_whole(query.get(name, str(MAX_KEYS)), name), MAX_KEYS)
+
+
+def part_number(text: str) -> int:
+    """
+    Read ``partNumber``.
+
+    :raises InvalidArgument: It is not 1 to 10000.
+    """
+    number = _whole(text, "partNumber") if _DIGITS.fullmatch(text) else 0
+    if not 1 <= number <= MAX_PARTS:
+        raise bad_argument(
+            "partNumber",
+            f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive.",
+        )
+    return number
+
+
+def part_number_marker(query: Mapping[str, str]) -> int:
+    """
+    Read ``part-number-marker``; 0 when absent, and never past the last part there is.
+
+    :raises InvalidArgument: It is no whole number, or negative.
+    """
+    name = "part-number-marker"
+    return min(_whole(query.get(name, "0"), name), MAX_PARTS)
+
+
+def object_size(headers: Mapping[str, str]) -> int | None:
+    """
+    Read ``x-amz-mp-object-size``, in bytes; None when absent.
+
+    :raises InvalidArgument: It is no whole number.
+    """
+    name = "x-amz-mp-object-size"
+    return _whole(headers[name], name) if name in headers else None
 
 
 def encoding_type(text: str | None) -> str | None:
@@ -173,6 +204,14 @@ def refuse_framed_body(headers: Mapping[str, str]) -> None:
         raise NotImplementedYet(
             "Streaming uploads (aws-chunked bodies) are not served here yet."
         )
+
+
+def _whole(text: str, name: str) -> int:
+    """Read a whole number of any length; what nothing reaches is cut."""
+    if not _DIGITS.fullmatch(text):
+        raise bad_argument(name, f"Provided {name} not an integer or negative.")
+    digits = text.lstrip("0") or "0"
+    return int(digits) if len(digits) < 19 else 10**18
 
 
 def bad_argument(name: str, message: str) -> InvalidArgument:

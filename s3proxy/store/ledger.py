@@ -23,6 +23,7 @@ from s3proxy.model import (
     ListPage,
     ObjectInfo,
     Part,
+    PartRange,
     StoredObject,
     WriteConditions,
 )
@@ -158,6 +159,26 @@ class PostgresLedger:
         rows = await self._decided("find", bucket=bucket, key=key)
         return _stored(bucket, rows) if rows else None
 
+    async def parts(self, object_id: str, start: int, end: int) -> tuple[Part, ...]:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        rows = await self._decided("parts", object_id=object_id, start=start, end=end)
+        return _parts(rows)
+
+    async def part_range(
+        self, bucket: str, key: str, part_number: int
+    ) -> PartRange | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        rows = await self._decided(
+            "part_range", bucket=bucket, key=key, skip=part_number - 1
+        )
+        if not rows:
+            return None
+        *info, count, offset_bytes, size_bytes = rows[0]
+        found = None
+        if offset_bytes is not None:
+            found = (offset_bytes, offset_bytes + size_bytes)
+        return PartRange(_info(bucket, info), found, count)
+
     async def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
     ) -> ListPage:
@@ -233,11 +254,18 @@ def _info(bucket: str, row: Sequence[Any]) -> ObjectInfo:
 
 
 def _stored(bucket: str, rows: Sequence[Row]) -> StoredObject:
-    parts: dict[str, tuple[Row, list[Copy]]] = {}
+    return StoredObject(
+        _info(bucket, rows[0][:9]), _parts([row[10:] for row in rows]), rows[0][9]
+    )
+
+
+def _parts(rows: Sequence[Row]) -> tuple[Part, ...]:
+    """A manifest from rows of parts, each with one of its copies."""
+    found: dict[str, tuple[Row, list[Copy]]] = {}
     for row in rows:
-        part_id, _number, _offset, size_bytes, _md5 = row[9:14]
-        copy_id, backend_name, backend_key, backend_etag, version_id = row[14:19]
-        _, copies = parts.setdefault(part_id, (row, []))
+        part_id, _number, _offset, size_bytes = row[:4]
+        copy_id, backend_name, backend_key, backend_etag, version_id = row[5:10]
+        _, copies = found.setdefault(part_id, (row, []))
         if copy_id is not None:
             copies.append(
                 Copy(
@@ -250,10 +278,7 @@ def _stored(bucket: str, rows: Sequence[Row]) -> StoredObject:
                     version_id,
                 )
             )
-    return StoredObject(
-        _info(bucket, rows[0][:9]),
-        tuple(
-            Part(part_id, row[10], row[11], row[12], row[13], tuple(copies))
-            for part_id, (row, copies) in parts.items()
-        ),
+    return tuple(
+        Part(row[0], row[1], row[2], row[3], row[4], tuple(copies))
+        for row, copies in found.values()
     )

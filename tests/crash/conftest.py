@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from s3proxy.config import BackendConfig, DatabaseConfig
-from tests.crash.ground import Ground
+from tests.crash.ground import Ground, Grounds, RelayedGround
 from tests.servers import PostgresServer, S3Server
 
 
+@pytest.fixture(scope="session")
+def grounds(postgres: PostgresServer, s3server: S3Server) -> Iterator[Grounds]:
+    """Makes the ones below; daemons are kept from test to test, to save their start."""
+    grounds = Grounds(postgres, s3server)
+    yield grounds
+    grounds.close()
+
+
 @pytest.fixture
-def ground(
-    postgres: PostgresServer,
-    s3server: S3Server,
-    database: DatabaseConfig,
-    backend_config: Callable[..., BackendConfig],
-) -> Iterator[Ground]:
-    """A fresh database and one backend, ``a``; a test may add more."""
-    ground = Ground(postgres, s3server, database, [backend_config("a")])
-    yield ground
-    ground.close()
+def ground(grounds: Grounds) -> Ground:
+    """A daemon that runs, with one backend."""
+    taken: Ground = grounds.take(relayed=False)
+    return taken
+
+
+@pytest.fixture
+def relayed(grounds: Grounds) -> RelayedGround:
+    """The same, with a relay before its database and one before its backend."""
+    taken: RelayedGround = grounds.take(relayed=True)
+    return taken

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +13,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+import boto3
 from attrs import define, field
+from botocore.config import Config as ClientConfig
 
 from s3proxy.config import BackendConfig, DatabaseConfig
 from tests.crash.breaking import ENVIRONMENT, POINTS
 from tests.crash.history import History
 from tests.crash.relays import BackendRelay, DatabaseRelay
-from tests.daemon import Daemon
+from tests.daemon import KEY_ID, SECRET, Daemon
 from tests.servers import PostgresServer, S3Server
+
+# A session reads S3's description once, which takes longer than any request here.
+_session = boto3.session.Session()
+_session_lock = threading.Lock()
 
 PATIENCE_SECONDS = 30.0
 
@@ -61,6 +69,18 @@ class BreakableDaemon(Daemon):
         """Start with nothing armed."""
         self._order.unlink(missing_ok=True)
         super().start({ENVIRONMENT: str(self._order), **(environment or {})})
+
+    def client(self, **options: Any) -> Any:
+        """As :meth:`Daemon.client`, and faster."""
+        with _session_lock:
+            return _session.client(
+                "s3",
+                endpoint_url=self.endpoint,
+                aws_access_key_id=KEY_ID,
+                aws_secret_access_key=SECRET,
+                region_name="us-east-1",
+                config=ClientConfig(retries={"total_max_attempts": 1}, **options),
+            )
 
     def arm(self, point: str, action: str = "kill") -> None:
         """From now on, the next time it gets to *point* is the last."""
@@ -265,7 +285,12 @@ class Grounds:
         return ground
 
     def make(
-        self, stack: ExitStack, quotas: Mapping[str, int], *, relayed: bool = False
+        self,
+        stack: ExitStack,
+        quotas: Mapping[str, int],
+        *,
+        relayed: bool = False,
+        ledger: Mapping[str, str] | None = None,
     ) -> Any:
         """A ground of its own; *stack* ends it."""
         postgres, s3server = self.postgres, self.s3server
@@ -277,14 +302,18 @@ class Grounds:
             stack.callback(s3server.remove_bucket, backend)
             backends.append(backend)
         if not relayed:
-            daemon = stack.enter_context(BreakableDaemon(database, backends))
+            daemon = stack.enter_context(
+                BreakableDaemon(database, backends, ledger=ledger)
+            )
             ground = Ground(postgres, s3server, database, backends, daemon)
         else:
             to_database = stack.enter_context(DatabaseRelay(database))
             to_backend = stack.enter_context(BackendRelay(backends[0]))
             daemon = stack.enter_context(
                 BreakableDaemon(
-                    to_database.config, [to_backend.config, *backends[1:]]
+                    to_database.config,
+                    [to_backend.config, *backends[1:]],
+                    ledger=ledger,
                 )
             )
             ground = RelayedGround(
@@ -304,7 +333,8 @@ class Grounds:
         """End one."""
         ground, stack = self._kept.pop(relayed)
         if not ground.is_clean:
-            print(f"the daemon's log:\n{ground.daemon.log.read_text()[-20000:]}")
+            log = ground.daemon.log.read_text()[-20000:]
+            sys.stderr.write(f"--- the log of a test's daemon\n{log}\n")
         stack.close()
 
     def close(self) -> None:

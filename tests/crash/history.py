@@ -86,13 +86,13 @@ class History:
 
     def over(self, owner: object = None) -> None:
         """No write that *owner* had can still take effect: it is dead."""
-        for each in self.writes:
+        for each in tuple(self.writes):
             if each.end is None and each.owner is owner:
                 each.end = next(self._clock)
 
     def possible(self, key: str) -> list[bytes | None]:
         """What may be there now; None is nothing."""
-        mine = [each for each in self.writes if each.key == key]
+        mine = [each for each in tuple(self.writes) if each.key == key]
         last = max((each.begin for each in mine if each.is_acknowledged), default=-1)
         return [
             each.body

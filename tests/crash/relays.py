@@ -7,6 +7,7 @@ caught is told by :meth:`catch`; everything else passes.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import shutil
 import socket
@@ -14,6 +15,7 @@ import struct
 import tempfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -141,7 +143,7 @@ class DatabaseRelay(_Catching):
                 near, _ = self._listening.accept()
             except OSError:
                 return
-            _in_thread(lambda near=near: self._serve(near))
+            _in_thread(partial(self._serve, near))
 
     def _serve(self, near: socket.socket) -> None:
         """Pass on a connection: the daemon's messages here, the server's in a thread"""
@@ -275,6 +277,9 @@ class BackendRelay(_Catching):
         self._server.server_close()
 
 
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+
+
 class _Handler(BaseHTTPRequestHandler):
     """One connection of the daemon."""
 
@@ -331,7 +336,11 @@ class _Handler(BaseHTTPRequestHandler):
             server.close()
         lines = [f"HTTP/1.1 {answer.status} {answer.reason}"]
         for name, value in answer.getheaders():
-            if name.lower() not in ("connection", "content-length", "transfer-encoding"):
+            if name.lower() not in (
+                "connection",
+                "content-length",
+                "transfer-encoding",
+            ):
                 lines.append(f"{name}: {value}")
         length = answer.getheader("content-length") or "0"
         if self.command != "HEAD":
@@ -364,8 +373,6 @@ def _exactly(source: socket.socket, count: int) -> bytes:
 
 
 def _hang_up(connection: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     connection.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -168,7 +169,7 @@ class _OldServer(Connection):
     def __init__(self, version: str) -> None:
         self.version = version
 
-    async def query(self, sql: str, *_: Any) -> list[tuple[Any, ...]]:
+    async def query(self, sql: str, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
         assert sql == "SHOW server_version_num"
         return [(self.version,)]
 
@@ -179,3 +180,52 @@ async def test_an_old_server_is_refused(version: str) -> None:
     """Before anything is done to it."""
     with pytest.raises(SchemaRefused, match="too old: s3proxy needs 14"):
         await apply_schema(_OldServer(version))
+
+
+# Databases of earlier versions ---
+
+EARLIER = sorted((Path(__file__).parent / "earlier").glob("*.sql"))
+
+#: Everything that statements can name, one text a row, without the order of columns.
+SHAPE = """
+    SELECT concat_ws(' ', 'column', c.relname, a.attname,
+                     format_type(a.atttypid, a.atttypmod), a.attnotnull,
+                     a.attcollation, pg_get_expr(d.adbin, d.adrelid))
+      FROM pg_class c
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+                             AND NOT a.attisdropped
+      LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+     WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT 'constraint ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid)
+      FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL
+    SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL
+    SELECT pg_get_functiondef(oid)
+      FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+"""
+
+
+def shape(db: Database) -> set[str]:
+    """What the schema made of a database."""
+    return {text for (text,) in db.sql(SHAPE)}
+
+
+@pytest.mark.parametrize("earlier", EARLIER, ids=lambda path: path.stem)
+@ensureDeferred
+async def test_a_database_of_an_earlier_version(
+    empty: Database, db: Database, earlier: Path
+) -> None:
+    """It becomes what a new one is, and keeps its data."""
+    empty.sql(earlier.read_text("utf-8"))  # noqa: ASYNC240
+    empty.add_backend("one", 100)
+    empty.fill("b", ["k", "l"])
+    before = empty.sql("SELECT bucket, object_key, object_id FROM objects ORDER BY 2")
+    await apply(empty.config)
+    assert shape(db) - shape(empty) == set()
+    after = empty.sql("SELECT bucket, object_key, object_id FROM objects ORDER BY 2")
+    assert after == before
+    empty.check()

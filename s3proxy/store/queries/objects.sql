@@ -25,13 +25,36 @@ SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_m
 -- name: find
 SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
        o.headers, o.user_metadata, o.checksums,
+       (SELECT count(*) FROM object_parts c WHERE c.object_id = o.object_id),
        p.part_id, p.part_number, p.offset_bytes, p.size_bytes, p.md5,
        l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id
   FROM objects o
-  JOIN object_parts p ON p.object_id = o.object_id
+  CROSS JOIN LATERAL (SELECT * FROM object_parts a WHERE a.object_id = o.object_id
+                       ORDER BY a.part_number LIMIT 1) p
   LEFT JOIN object_locations l ON l.part_id = p.part_id AND l.state = 'live'
  WHERE o.bucket = %(bucket)s::text AND o.object_key = %(key)s::text
+ ORDER BY l.copy_id
+
+-- name: parts
+SELECT p.part_id, p.part_number, p.offset_bytes, p.size_bytes, p.md5,
+       l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id
+  FROM object_parts p
+  LEFT JOIN object_locations l ON l.part_id = p.part_id AND l.state = 'live'
+ WHERE p.object_id = %(object_id)s::text
+   AND p.offset_bytes < %(end)s::bigint
+   AND p.offset_bytes + p.size_bytes > %(start)s::bigint
  ORDER BY p.part_number, l.copy_id
+
+-- name: part_range
+SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
+       o.headers, o.user_metadata, o.checksums,
+       (SELECT count(*) FROM object_parts c WHERE c.object_id = o.object_id),
+       p.offset_bytes, p.size_bytes
+  FROM objects o
+  LEFT JOIN LATERAL (SELECT * FROM object_parts a WHERE a.object_id = o.object_id
+                      ORDER BY a.part_number
+                     OFFSET %(skip)s::integer LIMIT 1) p ON true
+ WHERE o.bucket = %(bucket)s::text AND o.object_key = %(key)s::text
 
 -- name: list
 SELECT common_prefix, (listed).object_key, (listed).object_id, (listed).size_bytes,

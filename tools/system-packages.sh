@@ -1,0 +1,53 @@
+#!/bin/sh
+# What `make test-system` needs and the test suite's own wheels cannot bring:
+# Debian packages, and clients in a virtual environment of their own (awscli pins
+# another botocore than the suite's boto3).
+#
+# Run as root on Debian or Ubuntu; elsewhere it says what to install by hand. Whatever
+# is missing at the end is an error, never a test that is left out.
+set -eu
+cd "$(dirname "$0")/.."
+
+PACKAGES="curl postgresql s3cmd"
+CLIENTS=.venv-clients
+WHEELS="awscli s3cmd"
+PYTHON=${PYTHON:-python3}
+
+missing() {
+    command -v curl >/dev/null || echo curl
+    [ -x /usr/bin/s3cmd ] || echo s3cmd
+    ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
+}
+
+if [ -n "$(missing)" ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "The system tests need Debian's packages $PACKAGES (or Ubuntu's), and" >&2
+        echo "there is no apt-get here. Missing: $(missing | xargs)" >&2
+        exit 1
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "The system tests need Debian packages, and only root can install them:" >&2
+        echo "    sudo apt-get update && sudo apt-get install $(missing | xargs)" >&2
+        exit 1
+    fi
+    # Debian starts a server of its own on port 5432; the tests start theirs themselves.
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+        echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2046,SC2086 # one word a package
+    apt-get install -y -qq --no-install-recommends $(missing)
+fi
+if [ -n "$(missing)" ]; then
+    echo "Still missing after the installation: $(missing | xargs)" >&2
+    exit 1
+fi
+
+if [ ! -e "$CLIENTS/.installed" ]; then
+    echo "Installing $WHEELS into $CLIENTS"
+    "$PYTHON" -m venv --clear "$CLIENTS"
+    # shellcheck disable=SC2086 # one word a wheel
+    "$CLIENTS/bin/python" -m pip install --quiet --disable-pip-version-check $WHEELS
+    touch "$CLIENTS/.installed"
+fi
