@@ -137,6 +137,13 @@ class InvalidPart(S3Error):
     )
 
 
+class InvalidPartNumber(S3Error):
+    """416: the object has no such part."""
+
+    code, status = "InvalidPartNumber", 416
+    default_message = "The requested part number is not satisfiable."
+
+
 class InvalidPartOrder(S3Error):
     """400: the list of parts does not ascend."""
 

@@ -8,14 +8,13 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="curl postgresql s3cmd"
+PACKAGES="curl postgresql"
 CLIENTS=.venv-clients
 WHEELS="awscli s3cmd"
 PYTHON=${PYTHON:-python3}
 
 missing() {
     command -v curl >/dev/null || echo curl
-    [ -x /usr/bin/s3cmd ] || echo s3cmd
     ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 }
 

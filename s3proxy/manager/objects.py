@@ -17,7 +17,7 @@ from s3proxy.errors import (
     ServiceUnavailable,
 )
 from s3proxy.manager.ports import Backend, Body, Ledger
-from s3proxy.manager.reading import ObjectReader, segments
+from s3proxy.manager.reading import ObjectReader, part_readers
 from s3proxy.manager.writing import Writer
 from s3proxy.model import ListPage, ObjectInfo, PartRange, StoredObject
 from s3proxy.s3.operation import PutObject
@@ -121,9 +121,8 @@ class Objects:
             if not parts:
                 raise ServiceUnavailable(_OVERWRITTEN)
         reader = ObjectReader(
-            stored,
-            segments(parts, start, end),
-            self._backends,
+            stored.info.object_id,
+            part_readers(parts, start, end, self._backends),
             self._ledger,
             self._clock,
             self._grace_seconds,

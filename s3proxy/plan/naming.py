@@ -9,7 +9,7 @@ _OURS = re.compile(
     r"(?:\.[0-9]{5}|\.manifest)?",
     re.DOTALL,
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+_INDIGESTIBLE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
 
 def is_opaque(key: str) -> bool:
@@ -17,9 +17,9 @@ def is_opaque(key: str) -> bool:
     Whether *key* is stored under ``~/<ULID>``, since some backend could choke on it.
 
     Those are keys over 900 bytes, with a path segment over 200 bytes, with control
-    characters, with an empty, ``.`` or ``..`` segment (a leading ``/`` among them).
+    characters or a backslash (SeaweedFS lists it as another key), with an empty, ``.`` or ``..`` segment (a leading ``/`` among them).
     """
-    if len(key.encode()) > 900 or _CONTROL.search(key):
+    if len(key.encode()) > 900 or _INDIGESTIBLE.search(key):
         return True
     return any(
         segment in ("", ".", "..") or len(segment.encode()) > 200

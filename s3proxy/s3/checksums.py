@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -13,9 +14,6 @@ from awscrt import checksums as crt
 
 from s3proxy.errors import (
     BadDigest,
-    InvalidDigest,
-    InvalidRequest,
-    NotImplementedYet,
     XAmzContentSHA256Mismatch,
 )
 
@@ -27,10 +25,10 @@ ALGORITHMS: Mapping[str, int] = {
     "sha1": 20,
     "sha256": 32,
 }
-# S3's others, which are refused by name.
-_UNSERVED = frozenset({"md5", "sha512", "xxhash64", "xxhash3", "xxhash128"})
-_HEADER = "x-amz-checksum-"
-_NOT_VALUES = frozenset({"algorithm", "mode", "type"})
+#: Of the whole object, or of its parts' checksums.
+FULL_OBJECT, COMPOSITE = "FULL_OBJECT", "COMPOSITE"
+# How many parts a composite checksum is of.
+COUNT = re.compile(r"-[1-9]\d{0,4}\Z", re.ASCII)
 
 
 class _Hash(Protocol):
@@ -128,71 +126,25 @@ class Digests:
         return base64.b64encode(self._hashes[algorithm].digest()).decode()
 
 
-def parse_content_md5(text: str | None) -> str | None:
+def parse_value(algorithm: str, text: str) -> str | None:
     """
-    Read Content-MD5 into 32 hex digits; None when it is absent.
+    Read one checksum.
 
-    :raises InvalidDigest: It is not the base64 of 16 bytes (400).
+    :returns: As S3 shows it; None when it is not the base64 of that many bytes.
     """
-    if text is None:
+    raw = decode_base64(text)
+    if raw is None or len(raw) != ALGORITHMS[algorithm]:
         return None
-    raw = _base64(text)
-    if raw is None or len(raw) != 16:
-        raise InvalidDigest(fields={"Content-MD5": text})
-    return raw.hex()
+    return base64.b64encode(raw).decode()
 
 
-def parse_checksums(headers: Mapping[str, str]) -> dict[str, str]:
-    """
-    Read the ``x-amz-checksum-…`` headers of an upload.
-
-    :param headers: By lower-case name.
-    :returns: Algorithm to base64 value; at most one.
-    :raises InvalidRequest: Not base64, a wrong length, two algorithms, or an
-        x-amz-sdk-checksum-algorithm that is unknown or comes without a checksum (400).
-    :raises NotImplementedYet: An algorithm that S3 has and this server has not.
-    """
-    values: dict[str, str] = {}
-    for name, value in headers.items():
-        algorithm = name.removeprefix(_HEADER)
-        if algorithm == name or algorithm in _NOT_VALUES:
-            continue
-        if algorithm not in ALGORITHMS:
-            raise NotImplementedYet(f"The header '{name}' is not implemented here.")
-        raw = _base64(value)
-        if raw is None or len(raw) != ALGORITHMS[algorithm]:
-            raise InvalidRequest(f"Value for {name} header is invalid.")
-        values[algorithm] = base64.b64encode(raw).decode()
-    if len(values) > 1:
-        raise InvalidRequest(
-            "Expecting a single x-amz-checksum- header. Multiple checksum Types are "
-            "not allowed."
-        )
-    _check_named(headers.get("x-amz-sdk-checksum-algorithm"), values)
-    return values
+def type_of(value: str) -> str:
+    """Whether a checksum is of the whole object, or of its parts' checksums."""
+    return COMPOSITE if COUNT.search(value) else FULL_OBJECT
 
 
-def _check_named(algorithm: str | None, values: Mapping[str, str]) -> None:
-    """Refuse an announced checksum that would go unchecked."""
-    if algorithm is None:
-        return
-    if algorithm.strip().lower() in _UNSERVED:
-        raise NotImplementedYet(
-            f"The checksum algorithm '{algorithm}' is not implemented here."
-        )
-    if algorithm.strip().lower() not in ALGORITHMS:
-        raise InvalidRequest(
-            "Value for x-amz-sdk-checksum-algorithm header is invalid: want one of "
-            f"{', '.join(name.upper() for name in ALGORITHMS)}."
-        )
-    if not values:
-        raise InvalidRequest(
-            "x-amz-sdk-checksum-algorithm specified, but no corresponding "
-            "x-amz-checksum-* or x-amz-trailer headers were found."
-        )
-
-
-def _base64(text: str) -> bytes | None:
+def decode_base64(text: str) -> bytes | None:
+    """The bytes of strict base64, or None."""
     try:
         return base64.b64decode(text.strip().encode("ascii"), validate=True)
     except (UnicodeError, binascii.Error):

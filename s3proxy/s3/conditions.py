@@ -55,7 +55,7 @@ def parse_read_conditions(
     """
     Collect the conditions among *headers* (lower-case names).
 
-    :param prefix: Before each name; ``x-amz-copy-source-`` for those of a copy's source.
+    :param prefix: Before each name: ``x-amz-copy-source-`` for a copy's source.
     """
     return ReadConditions(
         if_match=parse_etags(headers.get(f"{prefix}if-match")),
@@ -90,9 +90,7 @@ def check_read(conditions: ReadConditions, etag: str, last_modified: datetime) -
     )
 
 
-def check_copy(
-    conditions: ReadConditions, etag: str, last_modified: datetime
-) -> None:
+def check_copy(conditions: ReadConditions, etag: str, last_modified: datetime) -> None:
     """
     Hold a copy's source to its conditions; parameters as of :func:`check_read`.
 
@@ -100,9 +98,7 @@ def check_copy(
     """
     if not check_read(conditions, etag, last_modified):
         failed = "If-None-Match" if conditions.if_none_match else "If-Modified-Since"
-        raise PreconditionFailed(
-            fields={"Condition": f"x-amz-copy-source-{failed}"}
-        )
+        raise PreconditionFailed(fields={"Condition": f"x-amz-copy-source-{failed}"})
 
 
 def range_applies(

@@ -14,7 +14,7 @@ from s3proxy.errors import (
     NotImplementedYet,
 )
 from s3proxy.model import WriteConditions
-from s3proxy.s3 import checksums, parameters, ranges, target
+from s3proxy.s3 import checksum_headers, parameters, ranges, target
 from s3proxy.s3.conditions import ReadConditions, parse_read_conditions
 from s3proxy.s3.request import Request
 
@@ -89,7 +89,7 @@ def copy_object(request: Request) -> CopyObject:
     """
     headers = request.headers
     replace = _replaces(headers)
-    algorithm, _ = checksums.parse_announced(headers)
+    algorithm, _ = checksum_headers.parse_announced(headers)
     operation = CopyObject(
         request.bucket,
         request.key,

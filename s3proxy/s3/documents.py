@@ -14,21 +14,15 @@ from datetime import datetime
 from s3proxy.errors import S3Error
 from s3proxy.model import ListPage, ObjectInfo
 from s3proxy.s3 import tokens
-from s3proxy.s3.canonical import uri_encode
 from s3proxy.s3.dates import rfc3339
+from s3proxy.s3.markup import NAMESPACE, OWNER, document, element, escape, namer
 from s3proxy.s3.operation import ListObjects, ListObjectsV2
 
 CONTENT_TYPE = "application/xml"
-# There is one owner: whoever runs the server.
-OWNER = "s3proxy"
 
-_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
-_NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _OWNER = f"<Owner><ID>{OWNER}</ID><DisplayName>{OWNER}</DisplayName></Owner>"
-_SPECIAL = re.compile("[&<>\"'\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 # What XML 1.0 has no way to carry, not even as a character reference.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 
 
 def error(error: S3Error, *, resource: str, request_id: str) -> bytes:
@@ -47,9 +41,9 @@ def error(error: S3Error, *, resource: str, request_id: str) -> bytes:
         ("RequestId", request_id),
     ]
     text = "".join(
-        [_element(name, _FORBIDDEN.sub("\ufffd", value)) for name, value in elements]
+        [element(name, _FORBIDDEN.sub("\ufffd", value)) for name, value in elements]
     )
-    return _document(f"<Error>{text}</Error>")
+    return document(f"<Error>{text}</Error>")
 
 
 def list_buckets(buckets: Mapping[str, datetime], *, prefix: str = "") -> bytes:
@@ -59,22 +53,22 @@ def list_buckets(buckets: Mapping[str, datetime], *, prefix: str = "") -> bytes:
     :param buckets: Names and when they were made; those without *prefix* are left out.
     """
     entries = "".join(
-        f"<Bucket><Name>{_escape(name)}</Name>"
+        f"<Bucket><Name>{escape(name)}</Name>"
         f"<CreationDate>{rfc3339(created)}</CreationDate></Bucket>"
         for name, created in sorted(buckets.items())
         if name.startswith(prefix)
     )
-    shown = f"<Prefix>{_escape(prefix)}</Prefix>" if prefix else ""
-    return _document(
-        f"<ListAllMyBucketsResult{_NAMESPACE}>{_OWNER}<Buckets>{entries}</Buckets>"
+    shown = f"<Prefix>{escape(prefix)}</Prefix>" if prefix else ""
+    return document(
+        f"<ListAllMyBucketsResult{NAMESPACE}>{_OWNER}<Buckets>{entries}</Buckets>"
         f"{shown}</ListAllMyBucketsResult>"
     )
 
 
 def location(region: str) -> bytes:
     """The answer to GetBucketLocation; us-east-1 is the empty one, as at S3."""
-    name = "" if region == "us-east-1" else _escape(region)
-    return _document(f"<LocationConstraint{_NAMESPACE}>{name}</LocationConstraint>")
+    name = "" if region == "us-east-1" else escape(region)
+    return document(f"<LocationConstraint{NAMESPACE}>{name}</LocationConstraint>")
 
 
 def list_objects_v2(operation: ListObjectsV2, page: ListPage) -> bytes:
@@ -84,16 +78,16 @@ def list_objects_v2(operation: ListObjectsV2, page: ListPage) -> bytes:
     Without ``encoding-type=url``, a key with characters that XML 1.0 cannot carry makes
     a document that strict parsers refuse; S3 does the same.
     """
-    name = _namer(operation.encoding_type)
+    name = namer(operation.encoding_type)
     parts = [
         *_head(operation, name),
         f"<KeyCount>{len(page.contents) + len(page.common_prefixes)}</KeyCount>",
-        _element("IsTruncated", "true" if page.is_truncated else "false"),
+        element("IsTruncated", "true" if page.is_truncated else "false"),
     ]
     if operation.continuation_token is not None:
-        parts.append(_element("ContinuationToken", operation.continuation_token))
+        parts.append(element("ContinuationToken", operation.continuation_token))
     if page.next_after is not None:
-        parts.append(_element("NextContinuationToken", tokens.encode(page.next_after)))
+        parts.append(element("NextContinuationToken", tokens.encode(page.next_after)))
     if operation.start_after:
         parts.append(f"<StartAfter>{name(operation.start_after)}</StartAfter>")
     parts.extend(_entries(page, name, owner=operation.fetch_owner))
@@ -106,11 +100,11 @@ def list_objects(operation: ListObjects, page: ListPage) -> bytes:
 
     NextMarker comes with a delimiter only: without one, the last key is the marker.
     """
-    name = _namer(operation.encoding_type)
+    name = namer(operation.encoding_type)
     parts = [
         *_head(operation, name),
         f"<Marker>{name(operation.marker)}</Marker>",
-        _element("IsTruncated", "true" if page.is_truncated else "false"),
+        element("IsTruncated", "true" if page.is_truncated else "false"),
     ]
     if page.next_after is not None and operation.delimiter:
         parts.append(f"<NextMarker>{name(page.next_after)}</NextMarker>")
@@ -122,14 +116,14 @@ def _head(
     operation: ListObjects | ListObjectsV2, name: Callable[[str], str]
 ) -> list[str]:
     parts = [
-        _element("Name", operation.bucket),
+        element("Name", operation.bucket),
         f"<Prefix>{name(operation.prefix)}</Prefix>",
         f"<MaxKeys>{operation.max_keys}</MaxKeys>",
     ]
     if operation.delimiter:
         parts.append(f"<Delimiter>{name(operation.delimiter)}</Delimiter>")
     if operation.encoding_type is not None:
-        parts.append(_element("EncodingType", operation.encoding_type))
+        parts.append(element("EncodingType", operation.encoding_type))
     return parts
 
 
@@ -146,36 +140,11 @@ def _contents(info: ObjectInfo, key: str, owner: str) -> str:
     return (
         f"<Contents><Key>{key}</Key>"
         f"<LastModified>{rfc3339(info.last_modified)}</LastModified>"
-        f"<ETag>&quot;{_escape(info.etag)}&quot;</ETag><Size>{info.size_bytes}</Size>"
+        f"<ETag>&quot;{escape(info.etag)}&quot;</ETag><Size>{info.size_bytes}</Size>"
         f"{owner}<StorageClass>STANDARD</StorageClass></Contents>"
     )
 
 
-def _namer(encoding_type: str | None) -> Callable[[str], str]:
-    """How keys and their like are written: percent-encoded (but for ``/``), or XML."""
-    if encoding_type == "url":
-        return lambda text: uri_encode(text, slash=False)
-    return _escape
-
-
 def _list_document(parts: Iterable[str]) -> bytes:
     inner = "".join(parts)
-    return _document(f"<ListBucketResult{_NAMESPACE}>{inner}</ListBucketResult>")
-
-
-def _element(tag: str, text: str) -> str:
-    return f"<{tag}>{_escape(text)}</{tag}>"
-
-
-def _escape(text: str) -> str:
-    if _SPECIAL.search(text) is None:
-        return text
-    return _SPECIAL.sub(_reference, text)
-
-
-def _reference(match: re.Match[str]) -> str:
-    return _NAMED.get(match[0]) or f"&#x{ord(match[0]):x};"
-
-
-def _document(root: str) -> bytes:
-    return (_DECLARATION + root).encode()
+    return document(f"<ListBucketResult{NAMESPACE}>{inner}</ListBucketResult>")

@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from s3proxy.errors import InvalidRequest, NotImplementedYet
 from s3proxy.model import WriteConditions
-from s3proxy.s3 import checksums, parameters
+from s3proxy.s3 import checksum_headers, parameters
 from s3proxy.s3.conditions import ReadConditions, parse_read_conditions
 from s3proxy.s3.request import Request
 
@@ -110,8 +110,8 @@ def put_object(request: Request) -> PutObject:
         request.bucket,
         request.key,
         content_length=parameters.content_length(headers),
-        content_md5=checksums.parse_content_md5(headers.get("content-md5")),
-        checksums=checksums.parse_checksums(headers),
+        content_md5=checksum_headers.parse_content_md5(headers.get("content-md5")),
+        checksums=checksum_headers.parse_checksums(headers),
         content_type=headers.get("content-type") or None,
         headers=parameters.kept_headers(headers),
         user_metadata=parameters.user_metadata(headers),

@@ -117,7 +117,9 @@ def parse(
     level = Level.OBJECT if where.key else Level.BUCKET
     if not where.bucket:
         level = Level.SERVICE
-    form, understood = known.check_served(verb, level, [name for name, _ in where.query])
+    form, understood = known.check_served(
+        verb, level, [name for name, _ in where.query]
+    )
     fields = parameters.fold(headers)
     reader = _READERS[verb, level, form]
     copying = _COPIES.get(reader) if "x-amz-copy-source" in fields else None

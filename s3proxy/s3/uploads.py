@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from s3proxy.errors import EntityTooLarge
 from s3proxy.model import WriteConditions
-from s3proxy.s3 import checksums, parameters
+from s3proxy.s3 import checksum_headers, parameters
 from s3proxy.s3.parameters import MAX_KEYS
 from s3proxy.s3.request import Request
 
@@ -124,7 +124,7 @@ def create(request: Request) -> CreateMultipartUpload:
         not go with the algorithm; or MetadataTooLarge.
     """
     headers = request.headers
-    algorithm, kind = checksums.parse_announced(headers)
+    algorithm, kind = checksum_headers.parse_announced(headers)
     return CreateMultipartUpload(
         request.bucket,
         request.key,
@@ -155,8 +155,8 @@ def upload_part(request: Request) -> UploadPart:
         request.query["uploadId"],
         parameters.part_number(request.query["partNumber"]),
         content_length=size,
-        content_md5=checksums.parse_content_md5(headers.get("content-md5")),
-        checksums=checksums.parse_checksums(headers),
+        content_md5=checksum_headers.parse_content_md5(headers.get("content-md5")),
+        checksums=checksum_headers.parse_checksums(headers),
     )
 
 
@@ -174,10 +174,10 @@ def complete(request: Request) -> CompleteMultipartUpload:
         request.key,
         request.query["uploadId"],
         conditions=request.write_conditions,
-        content_md5=checksums.parse_content_md5(headers.get("content-md5")),
+        content_md5=checksum_headers.parse_content_md5(headers.get("content-md5")),
         object_size=parameters.object_size(headers),
-        checksums=checksums.parse_object_checksums(headers),
-        checksum_type=checksums.parse_type(headers),
+        checksums=checksum_headers.parse_object_checksums(headers),
+        checksum_type=checksum_headers.parse_type(headers),
     )
 
 

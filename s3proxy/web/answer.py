@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Protocol
@@ -69,6 +70,19 @@ class Answer:
             error, resource=resource.decode("latin-1"), request_id=request_id
         )
         return cls.document(body, status=error.status, headers=tuple(headers.items()))
+
+
+@frozen
+class Later:
+    """
+    An answer that may take long; ``web.patience`` says what its client gets meanwhile.
+
+    The request's body has been read by now: what follows fails for other reasons.
+
+    :ivar begin: Starts the work; called once. Its answer is an XML document.
+    """
+
+    begin: Callable[[], Awaitable[Answer]]
 
 
 def refusal(

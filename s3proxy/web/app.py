@@ -35,23 +35,26 @@ from s3proxy.errors import (
 from s3proxy.manager.ports import Body
 from s3proxy.s3 import operation, target
 from s3proxy.s3.known import METHODS
-from s3proxy.web.answer import Answer
+from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Authenticator, Identity
 from s3proxy.web.buckets import BucketHandlers
+from s3proxy.web.copies import CopyHandlers
 from s3proxy.web.drain import Drain
 from s3proxy.web.limits import Limits
 from s3proxy.web.objects import ObjectHandlers
-from s3proxy.web.ports import ObjectsPort
+from s3proxy.web.patience import patiently
+from s3proxy.web.ports import CopiesPort, ObjectsPort, UploadsPort
 from s3proxy.web.relay import ShortRead, relay
 from s3proxy.web.request import S3Request
 from s3proxy.web.requestid import request_id
 from s3proxy.web.site import StreamingSite
+from s3proxy.web.uploads import UploadHandlers
 
 #: What clients are told, and the first region that a signature may name.
 REGION = "us-east-1"
 
 # Operations differ in type; each handler takes the one that it is listed under.
-Handler = Callable[[Any, Body, Identity], Awaitable[Answer]]
+Handler = Callable[[Any, Body, Identity], Awaitable[Answer | Later]]
 Answerer = Callable[[S3Request], Awaitable[Answer]]
 
 _METHODS = frozenset(method.encode() for method in METHODS) | {b"OPTIONS"}
@@ -125,7 +128,7 @@ class App:
             error = InternalError()
         if request.gone:
             return
-        if request.startedWriting:
+        if request.startedWriting and not request.kept_alive:
             # The client must not take what it has for the whole.
             self._log.warn(
                 "answer broken off: {id} {path}",
@@ -147,8 +150,7 @@ class App:
         document = Answer.error(
             error, request_id=request.request_id, resource=request.path
         )
-        request.set_head(document)
-        request.write(document.body)
+        request.write_answer(document)
 
     async def _health(self, request: S3Request) -> Answer:
         return _text(b"ok", "text/plain; charset=utf-8")
@@ -178,15 +180,24 @@ class App:
             and not isinstance(op, operation.CreateBucket)
         ):
             raise NoSuchBucket(fields={"BucketName": bucket})
-        return await self._handlers[type(op)](op, request.body, identity)
+        answer = await self._handlers[type(op)](op, request.body, identity)
+        if isinstance(answer, Later):
+            return await patiently(
+                answer.begin(),
+                request.keep_alive,
+                clock=self._clock,
+                first_seconds=self._limits.patience_seconds,
+                each_seconds=self._limits.beat_seconds,
+            )
+        return answer
 
     async def _send(self, request: S3Request, answer: Answer) -> None:
-        if not request.gone:
-            request.set_head(answer)
         if answer.stream is None:
             if not request.gone:
-                request.write(answer.body)
+                request.write_answer(answer)
             return
+        if not request.gone:
+            request.set_head(answer)
         assert answer.length is not None
         await relay(
             request,
@@ -219,6 +230,8 @@ def make_site(
     objects: ObjectsPort,
     authenticator: Authenticator,
     *,
+    uploads: UploadsPort,
+    copies: CopiesPort,
     server: ServerConfig,
     clock: IReactorTime,
     now: Callable[[], datetime],
@@ -240,6 +253,8 @@ def make_site(
     limits = limits or Limits()
     drain = Drain(clock)
     on_objects = ObjectHandlers(objects, server.max_object_size)
+    on_uploads = UploadHandlers(uploads, server.max_object_size)
+    on_copies = CopyHandlers(copies, buckets)
     on_buckets = BucketHandlers(objects, buckets, region)
     handlers: Mapping[type[object], Handler] = {
         operation.PutObject: on_objects.put,
@@ -252,6 +267,14 @@ def make_site(
         operation.GetBucketLocation: on_buckets.location,
         operation.ListObjectsV2: on_buckets.list_v2,
         operation.ListObjects: on_buckets.list_v1,
+        operation.CreateMultipartUpload: on_uploads.create,
+        operation.UploadPart: on_uploads.put_part,
+        operation.CompleteMultipartUpload: on_uploads.complete,
+        operation.AbortMultipartUpload: on_uploads.abort,
+        operation.ListParts: on_uploads.list_parts,
+        operation.ListMultipartUploads: on_uploads.list_uploads,
+        operation.CopyObject: on_copies.copy,
+        operation.UploadPartCopy: on_copies.copy_part,
     }
     app = App(authenticator, handlers, buckets, registry, drain, clock, limits)
     routes = {b"/health": b"health"}

@@ -28,6 +28,9 @@ class Limits:
     :ivar linger_seconds: How long a rest may come in after the answer, in all.
     :ivar stall_seconds: How long a client may leave an answer unread.
     :ivar flush_seconds: How long a closing connection may take its last bytes.
+    :ivar patience_seconds: How long a copy or a Complete may take before its client is
+        sent the 200, and blanks, that keep the connection from looking dead.
+    :ivar beat_seconds: Between such blanks; under what proxies take for dead.
     :ivar max_requests: Requests at work at once; more are told to slow down.
     """
 
@@ -46,4 +49,6 @@ class Limits:
     linger_seconds: float = 30.0
     stall_seconds: float = 300.0
     flush_seconds: float = 60.0
+    patience_seconds: float = 10.0
+    beat_seconds: float = 5.0
     max_requests: int = 1000

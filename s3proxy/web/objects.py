@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from s3proxy.errors import EntityTooLarge, InvalidRequest
+from s3proxy.errors import EntityTooLarge, InvalidPartNumber, InvalidRequest
 from s3proxy.manager.ports import Body
-from s3proxy.model import ObjectInfo
+from s3proxy.model import ObjectInfo, PartRange, StoredObject
 from s3proxy.s3.conditions import check_read, range_applies
-from s3proxy.s3.dates import http_date
 from s3proxy.s3.operation import DeleteObject, GetObject, HeadObject, PutObject
 from s3proxy.s3.ranges import resolve
 from s3proxy.web.answer import Answer
 from s3proxy.web.auth import Identity
+from s3proxy.web.headers import object_checksum_headers, object_headers, title
 from s3proxy.web.ports import ObjectsPort
-
-DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 
 # RFC 9110 §15.4.5: what a cache needs to go on with what it has.
 _WITH_304 = frozenset({"etag", "last-modified", "cache-control", "expires"})
@@ -38,22 +36,21 @@ class ObjectHandlers:
 
         :raises EntityTooLarge: Before a byte of the body is read.
         """
-        if op.content_length > self._max_object_size:
-            raise EntityTooLarge(
-                fields={
-                    "ProposedSize": str(op.content_length),
-                    "MaxSizeAllowed": str(self._max_object_size),
-                }
-            )
+        refuse_too_large(op.content_length, self._max_object_size)
         info = await self._objects.put(op, body, sha256=identity.sha256)
-        headers = {"ETag": f'"{info.etag}"', **_checksums(info)}
+        headers = {"ETag": f'"{info.etag}"', **object_checksum_headers(info.checksums)}
         return Answer(200, tuple(headers.items()), length=0)
 
     async def get(self, op: GetObject, body: Body, identity: Identity) -> Answer:
         """``GET``: 200, 206 or 304. A backend is called for bytes only."""
         _check_overrides(op, identity)
-        stored = await self._objects.find(op.bucket, op.key)
-        answer, start = _read(op, stored.info)
+        if op.part_number is None:
+            stored = await self._objects.find(op.bucket, op.key)
+            answer, start = _read(op, stored.info)
+        else:
+            part = await self._part(op, op.part_number)
+            stored = StoredObject(part.info, (), part.parts_count)
+            answer, start = _read(op, part.info, part)
         if not answer.length:
             return answer
         stream = await self._objects.open(stored, start, start + answer.length)
@@ -64,7 +61,11 @@ class ObjectHandlers:
     async def head(self, op: HeadObject, body: Body, identity: Identity) -> Answer:
         """``HEAD``: what GET would answer, without its body."""
         _check_overrides(op, identity)
-        answer, _ = _read(op, await self._objects.head(op.bucket, op.key))
+        if op.part_number is None:
+            answer, _ = _read(op, await self._objects.head(op.bucket, op.key))
+        else:
+            part = await self._part(op, op.part_number)
+            answer, _ = _read(op, part.info, part)
         return answer
 
     async def delete(self, op: DeleteObject, body: Body, identity: Identity) -> Answer:
@@ -72,55 +73,68 @@ class ObjectHandlers:
         await self._objects.delete(op.bucket, op.key)
         return Answer(204)
 
+    async def _part(self, op: GetObject | HeadObject, part_number: int) -> PartRange:
+        return await self._objects.part_range(op.bucket, op.key, part_number)
 
-def _read(op: GetObject | HeadObject, info: ObjectInfo) -> tuple[Answer, int]:
+
+def refuse_too_large(content_length: int, limit: int) -> None:
+    """
+    Hold a body to ``server.max_object_size``.
+
+    :param content_length: In bytes, as *limit*.
+    :raises EntityTooLarge: 400.
+    """
+    if content_length > limit:
+        raise EntityTooLarge(
+            fields={"ProposedSize": str(content_length), "MaxSizeAllowed": str(limit)}
+        )
+
+
+def _read(
+    op: GetObject | HeadObject, info: ObjectInfo, part: PartRange | None = None
+) -> tuple[Answer, int]:
     """
     The answer to a read, without its bytes, and the first of them.
 
+    :param part: Of the part that is asked for, if one is.
+    :raises InvalidPartNumber: There is no such part.
     :raises InvalidRange: With its Content-Range.
     :raises PreconditionFailed: 412.
     """
-    headers = _object_headers(info)
+    headers = object_headers(info)
     if not check_read(op.conditions, info.etag, info.last_modified):
         kept = {name: headers[name] for name in headers if name.lower() in _WITH_304}
         return Answer(304, tuple(kept.items())), 0
     wanted = None
-    if range_applies(op.conditions, info.etag, info.last_modified):
+    if part is not None:
+        wanted = _part_bytes(op, part)
+        if part.parts_count > 1 or "-" in info.etag:
+            headers["x-amz-mp-parts-count"] = str(part.parts_count)
+    elif range_applies(op.conditions, info.etag, info.last_modified):
         wanted = resolve(op.range_header, info.size_bytes)
     for name, value in op.overrides.items():
-        headers[_title(name)] = value
+        headers[title(name)] = value
     if wanted is not None:
         start, end = wanted
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{info.size_bytes}"
         return Answer(206, tuple(headers.items()), length=end - start), start
     if op.checksum_mode:
         # Of the whole object: beside a range, clients would check the piece with it.
-        headers.update(_checksums(info))
+        headers.update(object_checksum_headers(info.checksums))
     return Answer(200, tuple(headers.items()), length=info.size_bytes), 0
 
 
-def _object_headers(info: ObjectInfo) -> dict[str, str]:
-    headers = {
-        "Last-Modified": http_date(info.last_modified),
-        "ETag": f'"{info.etag}"',
-        "Accept-Ranges": "bytes",
-        "Content-Type": info.content_type or DEFAULT_CONTENT_TYPE,
-    }
-    for name, value in info.headers.items():
-        headers[_title(name)] = value
-    for name, value in info.user_metadata.items():
-        headers[f"x-amz-meta-{name}"] = value
-    return headers
-
-
-def _checksums(info: ObjectInfo) -> dict[str, str]:
-    headers = {
-        f"x-amz-checksum-{algorithm}": value
-        for algorithm, value in info.checksums.items()
-    }
-    if headers:
-        headers["x-amz-checksum-type"] = "FULL_OBJECT"
-    return headers
+def _part_bytes(op: GetObject | HeadObject, part: PartRange) -> tuple[int, int] | None:
+    """First byte of a part and the one after its last; None where there is no byte."""
+    if part.found is None:
+        raise InvalidPartNumber(
+            fields={
+                "PartNumberRequested": str(op.part_number),
+                "ActualPartCount": str(part.parts_count),
+            }
+        )
+    start, end = part.found
+    return (start, end) if start < end else None
 
 
 def _check_overrides(op: GetObject | HeadObject, identity: Identity) -> None:
@@ -129,8 +143,3 @@ def _check_overrides(op: GetObject | HeadObject, identity: Identity) -> None:
         raise InvalidRequest(
             "Request specific response headers cannot be used for anonymous requests."
         )
-
-
-def _title(name: str) -> str:
-    """``content-type`` as ``Content-Type``."""
-    return name.title()

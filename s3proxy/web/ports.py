@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from s3proxy.manager.ports import Body
-from s3proxy.model import ListPage, ObjectInfo, StoredObject
+from s3proxy.model import (
+    Completed,
+    CompletedPart,
+    ListPage,
+    ObjectInfo,
+    PartInfo,
+    PartPage,
+    PartRange,
+    StoredObject,
+    UploadPage,
+)
+from s3proxy.s3.copies import CopyObject, UploadPartCopy
 from s3proxy.s3.operation import PutObject
+from s3proxy.s3.uploads import (
+    AbortMultipartUpload,
+    CompleteMultipartUpload,
+    CreateMultipartUpload,
+    ListMultipartUploads,
+    ListParts,
+    UploadPart,
+)
 from s3proxy.web.answer import Reader
 
 
@@ -25,6 +45,10 @@ class ObjectsPort(Protocol):
         """An object with its manifest, without a backend call; NoSuchKey."""
         ...
 
+    async def part_range(self, bucket: str, key: str, part_number: int) -> PartRange:
+        """Where a part lies in its object, without a backend call; NoSuchKey."""
+        ...
+
     async def open(self, stored: StoredObject, start: int, end: int) -> Reader:
         """Begin to read bytes *start* up to, not including, *end*."""
         ...
@@ -37,4 +61,48 @@ class ObjectsPort(Protocol):
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
     ) -> ListPage:
         """One page of keys and common prefixes after *after*, in byte order."""
+        ...
+
+
+class UploadsPort(Protocol):
+    """``manager.uploads.Uploads``; NoSuchUpload is any method's, but for the first."""
+
+    async def create(self, op: CreateMultipartUpload) -> str:
+        """Open an upload; returns its id."""
+        ...
+
+    async def put_part(
+        self, op: UploadPart, body: Body, *, sha256: str | None
+    ) -> PartInfo:
+        """Store *body* as a part; one sent before under its number is replaced."""
+        ...
+
+    async def complete(
+        self, op: CompleteMultipartUpload, parts: Sequence[CompletedPart]
+    ) -> Completed:
+        """Turn parts into the object; a repeat gets the same answer."""
+        ...
+
+    async def abort(self, op: AbortMultipartUpload) -> None:
+        """Give the upload up."""
+        ...
+
+    async def list_parts(self, op: ListParts) -> PartPage:
+        """A page of an open upload's parts."""
+        ...
+
+    async def list_uploads(self, op: ListMultipartUploads) -> UploadPage:
+        """A page of the bucket's open uploads."""
+        ...
+
+
+class CopiesPort(Protocol):
+    """``manager.copying.Copies``; NoSuchKey and PreconditionFailed are the source's."""
+
+    async def copy(self, op: CopyObject) -> ObjectInfo:
+        """Make the object from another, or change what is said of it."""
+        ...
+
+    async def copy_part(self, op: UploadPartCopy) -> PartInfo:
+        """Make a part of an upload from an object's bytes; NoSuchUpload."""
         ...

@@ -15,6 +15,7 @@ from twisted.web.iweb import INonQueuedRequestFactory
 from zope.interface import provider
 
 from s3proxy.errors import ClientGone
+from s3proxy.s3 import documents, markup
 from s3proxy.s3.dates import http_date
 from s3proxy.web.answer import Answer
 from s3proxy.web.body import RequestBody
@@ -22,6 +23,8 @@ from s3proxy.web.body import RequestBody
 if TYPE_CHECKING:
     from s3proxy.web.channel import S3Channel
     from s3proxy.web.site import StreamingSite
+
+_DECLARATION = markup.DECLARATION.encode()
 
 
 @provider(INonQueuedRequestFactory)
@@ -33,6 +36,8 @@ class S3Request(server.Request):
     :ivar body: The body, from the moment the headers are complete.
     :ivar dispatched: A handler has been started.
     :ivar on_gone: Called once when the client is gone.
+    :ivar kept_alive: A 200 was sent before its answer was known: the status can change
+        no more, the document can.
     """
 
     # An object without a type is binary/octet-stream; nothing else is guessed.
@@ -42,6 +47,7 @@ class S3Request(server.Request):
     body: RequestBody
     dispatched = False
     on_gone: Callable[[], None] | None = None
+    kept_alive = False
     _broken = False
 
     def __init__(self, channel: S3Channel) -> None:
@@ -126,6 +132,28 @@ class S3Request(server.Request):
             headers.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
         if answer.length is not None:
             headers.addRawHeader(b"Content-Length", b"%d" % answer.length)
+
+    def write_answer(self, answer: Answer) -> None:
+        """Write an answer whose body is at hand."""
+        if self.kept_alive:
+            self.write(answer.body.removeprefix(_DECLARATION))
+        else:
+            self.set_head(answer)
+            self.write(answer.body)
+
+    def keep_alive(self) -> None:
+        """
+        Write what is true of any answer yet to come: first the head of a 200 with an XML
+        document, then a blank of it each time.
+        """
+        if self.gone:
+            return
+        if self.kept_alive:
+            self.write(b" ")
+            return
+        self.kept_alive = True
+        self.set_head(Answer(200, (("Content-Type", documents.CONTENT_TYPE),)))
+        self.write(_DECLARATION)
 
     def write(self, data: bytes) -> None:
         """Write a piece of the answer; the first one writes the headers."""

@@ -14,7 +14,6 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogEvent, globalLogPublisher
 
 from s3proxy.backend.client import S3Backend
-from s3proxy.backend.limits import Limits
 from s3proxy.config import BackendConfig
 from tests.faults import FaultProxy, Stub
 from tests.servers import S3Server
@@ -120,14 +119,10 @@ async def proxy(reactor: Any, bucket: BackendConfig) -> AsyncIterator[FaultProxy
 
 @async_yield_fixture
 async def proxied(
-    reactor: Any, bucket: BackendConfig, proxy: FaultProxy
+    reactor: Any, bucket: BackendConfig, proxy: FaultProxy, clock: Clock
 ) -> AsyncIterator[S3Backend]:
-    """The real server through the proxy, with short limits in real time."""
-    backend = S3Backend(
-        evolve(bucket, endpoint=f"http://127.0.0.1:{proxy.port}"),
-        reactor=reactor,
-        now=now,
-        limits=Limits(connect_seconds=0.5, headers_seconds=0.5, stall_seconds=0.5),
-    )
+    """The real server through the proxy; time stands still until a test moves it."""
+    config = evolve(bucket, endpoint=f"http://127.0.0.1:{proxy.port}")
+    backend = S3Backend(config, reactor=reactor, now=now, clock=clock)
     yield backend
     await backend.close()

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from hashlib import md5
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from attrs import evolve
-from pytest_twisted import async_yield_fixture, ensureDeferred
-from twisted.internet.task import deferLater
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
 
 from s3proxy.backend.client import S3Backend
 from s3proxy.config import BackendConfig
 from s3proxy.errors import BackendMissing, BackendRefused, BackendUnavailable
 from tests.backend.conftest import now
-from tests.contracts.backend import PIECE_BYTES, get, make_copy, put, sample
+from tests.contracts.backend import PIECE_BYTES, get, make_copy, put, read_all, sample
 from tests.faults import FaultProxy
 from tests.servers import S3Server
 
+T = TypeVar("T")
 LARGE = 32 * 1024 * 1024
 
 
-@async_yield_fixture
-async def patient(
-    reactor: Any, bucket: BackendConfig, proxy: FaultProxy
-) -> AsyncIterator[S3Backend]:
-    """The real server through the proxy, with the usual limits."""
-    config = evolve(bucket, endpoint=f"http://127.0.0.1:{proxy.port}")
-    backend = S3Backend(config, reactor=reactor, now=now)
-    yield backend
-    await backend.close()
+async def expired(reactor: Any, clock: Clock, call: Deferred[T]) -> T:
+    """Let time pass until the call ends."""
+    while not call.called:
+        clock.advance(61)
+        await deferLater(reactor, 0.01)
+    return await call
 
 
 @ensureDeferred
-async def test_large_bodies(reactor: Any, patient: S3Backend) -> None:
+async def test_large_bodies(reactor: Any, proxied: S3Backend) -> None:
     """32 MiB go and come; a reader that is slower than the wire queues little."""
     data = sample(LARGE)
-    copy = await put(patient, "large", data)
+    copy = await put(proxied, "large", data)
     assert copy.backend_etag == md5(data).hexdigest()
-    download = await patient.open_get(copy, 0, LARGE)
+    download = await proxied.open_get(copy, 0, LARGE)
     digest = md5(usedforsecurity=False)
     most = 0
     while piece := await download.read():
@@ -52,12 +50,12 @@ async def test_large_bodies(reactor: Any, patient: S3Backend) -> None:
 
 @ensureDeferred
 async def test_a_reader_that_does_not_read(
-    reactor: Any, proxy: FaultProxy, patient: S3Backend
+    reactor: Any, proxy: FaultProxy, proxied: S3Backend
 ) -> None:
     """The server is held up: what was sent stays far below the whole."""
-    copy = await put(patient, "large", sample(LARGE))
+    copy = await put(proxied, "large", sample(LARGE))
     proxy.down_bytes = 0
-    download = await patient.open_get(copy, 0, LARGE)
+    download = await proxied.open_get(copy, 0, LARGE)
     before, turns = -1, 0
     while turns < 5:
         await deferLater(reactor, 0.02)
@@ -65,7 +63,7 @@ async def test_a_reader_that_does_not_read(
         before = proxy.down_bytes
     assert before < LARGE / 2
     download.abort()
-    assert await get(patient, copy) == sample(LARGE)
+    assert await get(proxied, copy) == sample(LARGE)
 
 
 @pytest.mark.parametrize("cut", [1, 70_000, 150_000])
@@ -126,20 +124,24 @@ async def test_a_download_cut_on_its_way(
 
 
 @ensureDeferred
-async def test_a_black_hole(proxy: FaultProxy, proxied: S3Backend) -> None:
+async def test_a_black_hole(
+    reactor: Any, proxy: FaultProxy, proxied: S3Backend, clock: Clock
+) -> None:
     """Silence ends every call within its limit, and the next one goes through."""
     copy = await put(proxied, "key", sample(3_000_000))
     download = await proxied.open_get(copy, 0, copy.size_bytes)
     upload = await proxied.open_put(make_copy("new", 5), {}, sha256=None, md5=None)
     proxy.black_hole = True
+    reading = Deferred.fromCoroutine(read_all(download))
     with pytest.raises(BackendUnavailable):
-        while await download.read():
-            pass
+        await expired(reactor, clock, reading)
+    sending = Deferred.fromCoroutine(upload.finish(b"hello", md5=""))
     with pytest.raises(BackendUnavailable) as caught:
-        await upload.finish(b"hello", md5=md5(b"hello").hexdigest())
+        await expired(reactor, clock, sending)
     assert caught.value.landed
+    asking = Deferred.fromCoroutine(proxied.head("key"))
     with pytest.raises(BackendUnavailable):
-        await proxied.head("key")
+        await expired(reactor, clock, asking)
     proxy.black_hole = False
     assert (await proxied.head("key"))[0].size_bytes == 3_000_000
 

@@ -20,7 +20,7 @@ from pytest_twisted import ensureDeferred
 from s3proxy.errors import ClaimLost, InsufficientStorage, PreconditionFailed
 from s3proxy.jobs.ports import Janitor
 from s3proxy.manager.ports import CopyState, Ledger, NewObject
-from s3proxy.model import Claim, ObjectInfo, WriteConditions
+from s3proxy.model import Claim, ObjectInfo, PartRange, WriteConditions
 from tests.strategies import keys, texts
 
 LEASE_SECONDS = 600.0
@@ -298,6 +298,8 @@ class LedgerContract:
         assert copy.backend_key == claim.copy.backend_key
         assert (copy.backend_name, copy.size_bytes) == ("one", 12)
         assert (copy.backend_etag, copy.version_id) == ("other-etag", "v1")
+        assert stored.parts_count == 1
+        assert await world.ledger.parts(info.object_id, 0, 12) == (part,)
         assert world.states() == {copy.copy_id: CopyState.LIVE}
         assert world.used_bytes("one") == 12
 
@@ -491,6 +493,30 @@ class LedgerContract:
         assert stored is not None
         assert stored.info == info
         assert [c.copy_id for c in stored.parts[0].copies] == [claim.copy.copy_id]
+
+    @pytest.mark.parametrize(
+        ("start", "end", "count"),
+        [(0, 10, 1), (0, 1, 1), (9, 10, 1), (10, 11, 0), (0, 0, 0)],
+    )
+    @ensureDeferred
+    async def test_parts(self, world: World, start: int, end: int, count: int) -> None:
+        """Those that hold the bytes asked for; none of a version that is gone."""
+        world.set_limit("one", 0)
+        _, info = await put(world, size_bytes=10)
+        assert len(await world.ledger.parts(info.object_id, start, end)) == count
+        await put(world, size_bytes=10, etag="new")
+        assert await world.ledger.parts(info.object_id, start, end) == ()
+
+    @ensureDeferred
+    async def test_part_range(self, world: World) -> None:
+        """A plain object is its own first part, and has no second one."""
+        world.set_limit("one", 0)
+        assert await world.ledger.part_range(BUCKET, "k", 1) is None
+        _, info = await put(world, size_bytes=10)
+        first = await world.ledger.part_range(BUCKET, "k", 1)
+        assert first == PartRange(info, (0, 10), 1)
+        second = await world.ledger.part_range(BUCKET, "k", 2)
+        assert second == PartRange(info, None, 1)
 
     # Listing ---
 

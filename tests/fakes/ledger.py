@@ -27,6 +27,7 @@ from s3proxy.model import (
     ListPage,
     ObjectInfo,
     Part,
+    PartRange,
     StoredObject,
     WriteConditions,
 )
@@ -232,9 +233,27 @@ class MemoryLedger:
         if found is None:
             return None
         info, copy = found
-        size = info.size_bytes
-        part = Part(copy.part_id, 1, 0, size, info.etag, (copy,))
-        return StoredObject(info, (part,))
+        return StoredObject(info, (_part(info, copy),))
+
+    async def parts(self, object_id: str, start: int, end: int) -> tuple[Part, ...]:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        self._called("parts")
+        return tuple(
+            _part(info, copy)
+            for info, copy in self._objects.values()
+            if info.object_id == object_id and start < info.size_bytes and end > 0
+        )
+
+    async def part_range(
+        self, bucket: str, key: str, part_number: int
+    ) -> PartRange | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        self._called("part_range")
+        found = self._objects.get((bucket, key))
+        if found is None:
+            return None
+        info, _copy = found
+        return PartRange(info, (0, info.size_bytes) if part_number == 1 else None, 1)
 
     async def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
@@ -376,6 +395,11 @@ class MemoryLedger:
 
     def _is_pinned(self, row: Row) -> bool:
         return self.pins.get(row.object_id or "", -1.0) > self._now()
+
+
+def _part(info: ObjectInfo, copy: Copy) -> Part:
+    """The only part of an object: this ledger knows no uploads."""
+    return Part(copy.part_id, 1, 0, info.size_bytes, info.etag, (copy,))
 
 
 def _listed(info: ObjectInfo) -> ObjectInfo:

@@ -39,6 +39,15 @@ async def test_absent(stage: Stage) -> None:
 
 
 @ensureDeferred
+async def test_part_range(stage: Stage) -> None:
+    """A part's place, or 404 without the object."""
+    await put(stage, "k")
+    assert (await stage.objects.part_range("b", "k", 1)).found == (0, 4)
+    with pytest.raises(NoSuchKey):
+        await stage.objects.part_range("b", "no such", 1)
+
+
+@ensureDeferred
 async def test_no_backend_is_called(stage: Stage) -> None:
     """HEAD, DELETE and LIST are the ledger's."""
     for key in ("a", "b/1", "b/2"):

@@ -26,7 +26,7 @@ from s3proxy.errors import (
     ServiceUnavailable,
     StoreUnavailable,
 )
-from s3proxy.manager.reading import ObjectReader, segments
+from s3proxy.manager.reading import ObjectReader, part_readers
 from s3proxy.model import Copy, ObjectInfo, Part, StoredObject
 from tests.fakes.backend import CHUNK_BYTES, Kept
 from tests.manager.conftest import GRACE_SECONDS, Stage, WatchedBackend
@@ -91,14 +91,14 @@ def finds(stage: Stage, *answers: StoredObject | None) -> None:
     sizes=st.lists(st.integers(0, 5), min_size=1, max_size=6),
     cut=st.tuples(st.integers(0, 30), st.integers(0, 30)),
 )
-def test_segments(sizes: Sequence[int], cut: tuple[int, int]) -> None:
+def test_part_readers(sizes: Sequence[int], cut: tuple[int, int]) -> None:
     """They are exactly the bytes asked for, in order, and never empty."""
     parts: list[Part] = []
     for number, size in enumerate(sizes, 1):
         offset = sum(each.size_bytes for each in parts)
         parts.append(Part(f"p{number}", number, offset, size, "md5", ()))
     start, end = (min(each, sum(sizes)) for each in sorted(cut))
-    runs = segments(tuple(parts), start, end)
+    runs = part_readers(tuple(parts), start, end, {})
     assert all(0 <= run.start < run.end <= run.part.size_bytes for run in runs)
     places = [
         place
@@ -130,6 +130,45 @@ async def test_a_range_over_parts(stage: Stage, start: int, end: int) -> None:
     asked = stage.one.calls["open_get"] + stage.two.calls["open_get"]
     assert asked == len({place // 10 for place in range(start, end)})
     assert stage.clock.getDelayedCalls() == []
+
+
+# Long manifests ---
+
+
+async def long_object(stage: Stage) -> tuple[StoredObject, list[Part]]:
+    """An object of three parts, of which ``find`` gives the first."""
+    parts = [
+        part(stage, b"0123456789", number=1),
+        part(stage, b"abcdefghij", number=2, offset=10),
+        part(stage, b"ABCDEFGHIJ", number=3, offset=20),
+    ]
+    whole_info = stored(*parts).info
+    return StoredObject(whole_info, tuple(parts[:1]), parts_count=3), parts
+
+
+@ensureDeferred
+async def test_a_long_manifest_is_read_by_the_window(stage: Stage) -> None:
+    """Only the parts that hold the bytes asked for."""
+    found, parts = await long_object(stage)
+    asked: list[tuple[str, int, int]] = []
+
+    async def window(object_id: str, start: int, end: int) -> tuple[Part, ...]:
+        asked.append((object_id, start, end))
+        return tuple(parts[1:])
+
+    stage.ledger.parts = window  # type: ignore[method-assign]
+    reader = await stage.objects.open(found, 15, 25)
+    assert await rest(reader) == b"fghijABCDE"
+    assert asked == [("object", 15, 25)]
+
+
+@ensureDeferred
+async def test_a_long_manifest_that_is_gone(stage: Stage) -> None:
+    """503: overwritten since ``find``; its headers have not gone out yet."""
+    found, _ = await long_object(stage)
+    with pytest.raises(ServiceUnavailable, match="overwritten"):
+        await stage.objects.open(found, 15, 25)
+    assert stage.one.calls["open_get"] == 0
 
 
 # Another copy ---

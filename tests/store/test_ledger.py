@@ -48,6 +48,8 @@ CALLS: dict[str, Call] = {
     "delete": lambda ledger, _: ledger.delete("b", "k"),
     "head": lambda ledger, _: ledger.head("b", "k"),
     "find": lambda ledger, _: ledger.find("b", "k"),
+    "parts": lambda ledger, _: ledger.parts("object", 0, 10),
+    "part_range": lambda ledger, _: ledger.part_range("b", "k", 1),
     "list": lambda ledger, _: ledger.list_objects("b", "", "", "", 10),
     "pin": lambda ledger, _: ledger.pin("object"),
     "reap": lambda _, janitor: janitor.reap(10),

@@ -59,7 +59,7 @@ STEPS = {
 }
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(
@@ -69,7 +69,7 @@ STEPS = {
             _sizes,
             st.sampled_from(BACKENDS),
         ),
-        max_size=12,
+        max_size=8,
     )
 )
 def test_counters_are_sums(

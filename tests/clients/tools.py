@@ -1,0 +1,257 @@
+"""
+Clients of S3 behind one face: put, list, get and delete files.
+
+Each runs as its user would run it, its multipart uploads switched off, and with nothing
+of this machine's own configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+
+from tests.daemon import BUCKET, KEY_ID, ROOT, SECRET
+
+GIB = 1024**3
+#: Made by tools/system-packages.sh.
+CLIENTS = ROOT / ".venv-clients/bin"
+REGION = "us-east-1"
+
+
+def program(name: str) -> str:
+    """
+    A client that ``make test-system`` installs.
+
+    :raises AssertionError: It is not there: a failure, nothing is left out silently.
+    """
+    path = CLIENTS / name
+    assert path.exists(), f"{path} is missing: run tools/system-packages.sh"
+    return str(path)
+
+
+class Tool(ABC):
+    """
+    :param home: An empty directory, for configuration.
+    """
+
+    #: Whether the whole suite has it; the others are for ``make test-system``.
+    everywhere: ClassVar[bool] = True
+
+    def __init__(self, endpoint: str, home: Path) -> None:
+        self.endpoint = endpoint
+        self.home = home
+        kept = {n: v for n, v in os.environ.items() if not n.startswith("AWS_")}
+        self.environment = {
+            **kept,
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run to the end; what it printed on both channels."""
+        result = subprocess.run(
+            command,
+            env=self.environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+        said = f"{' '.join(command)}\n{result.stdout}"
+        assert (result.returncode != 0) is fails, said
+        return result.stdout
+
+    @abstractmethod
+    def put(self, path: Path, key: str) -> str:
+        """Upload a file in one PUT."""
+
+    @abstractmethod
+    def keys(self, prefix: str) -> set[str]:
+        """Every key that begins with *prefix*."""
+
+    @abstractmethod
+    def get(self, key: str, path: Path) -> str:
+        """Download into a file that is not there yet."""
+
+    @abstractmethod
+    def delete(self, key: str) -> str:
+        """Delete one object."""
+
+
+class Aws(Tool):
+    """The ``aws`` command."""
+
+    everywhere = False
+
+    def __init__(self, endpoint: str, home: Path) -> None:
+        super().__init__(endpoint, home)
+        self.aws("configure", "set", "default.s3.multipart_threshold", "1GB")
+
+    def aws(self, *arguments: str, fails: bool = False) -> str:
+        """``aws …``, against the endpoint."""
+        aws = (program("aws"), "--endpoint-url", self.endpoint)
+        return self.run(*aws, *arguments, fails=fails)
+
+    def put(self, path: Path, key: str) -> str:
+        return self.aws("s3", "cp", "--no-progress", str(path), f"s3://{BUCKET}/{key}")
+
+    def keys(self, prefix: str) -> set[str]:
+        lines = self.aws("s3", "ls", "--recursive", f"s3://{BUCKET}/{prefix}")
+        return {line.split(None, 3)[3] for line in lines.splitlines()}
+
+    def get(self, key: str, path: Path) -> str:
+        return self.aws("s3", "cp", "--no-progress", f"s3://{BUCKET}/{key}", str(path))
+
+    def delete(self, key: str) -> str:
+        return self.aws("s3", "rm", f"s3://{BUCKET}/{key}")
+
+    def api(self, call: str, *arguments: str) -> Any:
+        """``aws s3api …``, its answer read."""
+        text = self.aws("s3api", call, "--bucket", BUCKET, *arguments)
+        return json.loads(text) if text.strip() else None
+
+
+class Boto3(Tool):
+    """boto3 as it is made without any setting: no ``Config`` at all."""
+
+    def __init__(self, endpoint: str, home: Path) -> None:
+        super().__init__(endpoint, home)
+        self.client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=REGION,
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=SECRET,
+        )
+
+    def put(self, path: Path, key: str) -> str:
+        with path.open("rb") as body:
+            answer = self.client.put_object(Bucket=BUCKET, Key=key, Body=body)
+        return str(answer)
+
+    def keys(self, prefix: str) -> set[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=BUCKET, Prefix=prefix
+        )
+        return {each["Key"] for page in pages for each in page.get("Contents", ())}
+
+    def get(self, key: str, path: Path) -> str:
+        answer = self.client.get_object(Bucket=BUCKET, Key=key)
+        with path.open("wb") as body:
+            shutil.copyfileobj(answer["Body"], body)
+        return str(answer)
+
+    def delete(self, key: str) -> str:
+        return str(self.client.delete_object(Bucket=BUCKET, Key=key))
+
+
+class Boto3Transfer(Boto3):
+    """Its managed transfers: the download takes ranges, ten at a time."""
+
+    config = TransferConfig(multipart_threshold=GIB)
+
+    def put(self, path: Path, key: str) -> str:
+        self.client.upload_file(str(path), BUCKET, key, Config=self.config)
+        return ""
+
+    def get(self, key: str, path: Path) -> str:
+        self.client.download_file(BUCKET, key, str(path))
+        return ""
+
+
+class S3cmd(Tool):
+    """``s3cmd``"""
+
+    everywhere = False
+
+    def __init__(self, endpoint: str, home: Path) -> None:
+        super().__init__(endpoint, home)
+        host = endpoint.removeprefix("http://")
+        self._config = home / "s3cfg"
+        self._config.write_text(
+            f"[default]\naccess_key = {KEY_ID}\nsecret_key = {SECRET}\n"
+            f"host_base = {host}\nhost_bucket = {host}\nuse_https = False\n"
+        )
+
+    def s3cmd(self, *arguments: str, fails: bool = False) -> str:
+        """``s3cmd …``, against the endpoint."""
+        s3cmd = (program("s3cmd"), "-c", str(self._config), "--no-progress")
+        return self.run(*s3cmd, *arguments, fails=fails)
+
+    def put(self, path: Path, key: str) -> str:
+        target = f"s3://{BUCKET}/{key}"
+        return self.s3cmd("put", "--disable-multipart", str(path), target)
+
+    def keys(self, prefix: str) -> set[str]:
+        lines = self.s3cmd("ls", "--recursive", f"s3://{BUCKET}/{prefix}").splitlines()
+        bucket = f"s3://{BUCKET}/"
+        return {line.split(None, 3)[3].removeprefix(bucket) for line in lines}
+
+    def get(self, key: str, path: Path) -> str:
+        return self.s3cmd("get", f"s3://{BUCKET}/{key}", str(path))
+
+    def delete(self, key: str) -> str:
+        return self.s3cmd("del", f"s3://{BUCKET}/{key}")
+
+
+class Rclone(Tool):
+    """``rclone`` with the remote ``p``, of no particular provider."""
+
+    def __init__(self, endpoint: str, home: Path) -> None:
+        super().__init__(endpoint, home)
+        self._config = home / "rclone.conf"
+        self._config.write_text(
+            "[p]\ntype = s3\nprovider = Other\n"
+            f"access_key_id = {KEY_ID}\nsecret_access_key = {SECRET}\n"
+            f"endpoint = {endpoint}\nregion = {REGION}\n"
+        )
+
+    def rclone(self, *arguments: str, fails: bool = False) -> str:
+        """``rclone …``; an error is told at the first try."""
+        rclone = str(Path(sys.executable).with_name("rclone"))
+        once = ("--retries", "1", "--low-level-retries", "1")
+        cutoff = ("--s3-upload-cutoff", "5G")
+        config = ("--config", str(self._config))
+        return self.run(rclone, *config, *once, *cutoff, *arguments, fails=fails)
+
+    def put(self, path: Path, key: str) -> str:
+        # ``copy`` names a directory; the file keeps its name.
+        folder, _, name = f"/{key}".rpartition("/")
+        source = self.home / "to-copy" / name
+        source.parent.mkdir(exist_ok=True)
+        source.hardlink_to(path)
+        try:
+            return self.rclone("copy", str(source), f"p:{BUCKET}{folder}")
+        finally:
+            source.unlink()
+
+    def keys(self, prefix: str) -> set[str]:
+        found = self.rclone("lsf", "--recursive", "--files-only", f"p:{BUCKET}")
+        return {key for key in found.splitlines() if key.startswith(prefix)}
+
+    def get(self, key: str, path: Path) -> str:
+        into = path.with_name(f"{path.name}.d")
+        said = self.rclone("copy", f"p:{BUCKET}/{key}", str(into))
+        (into / key.rpartition("/")[2]).rename(path)
+        return said
+
+    def delete(self, key: str) -> str:
+        return self.rclone("deletefile", f"p:{BUCKET}/{key}")
+
+
+TOOLS: Sequence[type[Tool]] = (Aws, Boto3, Boto3Transfer, S3cmd, Rclone)
