@@ -19,6 +19,7 @@ from s3proxy.config_model import (
     DatabaseConfig,
     LedgerConfig,
     MetricsConfig,
+    MultipartConfig,
     ServerConfig,
     TelemetryConfig,
     TracingConfig,
@@ -33,6 +34,7 @@ __all__ = [
     "DatabaseConfig",
     "LedgerConfig",
     "MetricsConfig",
+    "MultipartConfig",
     "ServerConfig",
     "TelemetryConfig",
     "TracingConfig",
@@ -60,6 +62,7 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
         backends=_backends(root.sections("backends")),
         telemetry=telemetry,
         ledger=_ledger(root.section("ledger")),
+        multipart=_multipart(root.section("multipart")),
     )
     root.finish()
     if problems:
@@ -208,3 +211,17 @@ def _ledger(section: Section) -> LedgerConfig:
     )
     section.finish()
     return ledger
+
+
+def _multipart(section: Section) -> MultipartConfig:
+    default = MultipartConfig()
+    multipart = MultipartConfig(
+        max_age_seconds=section.get(
+            "max_age", values.duration(), default.max_age_seconds
+        ),
+        cleanup_interval_seconds=section.get(
+            "cleanup_interval", values.duration(), default.cleanup_interval_seconds
+        ),
+    )
+    section.finish()
+    return multipart

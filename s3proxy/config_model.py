@@ -172,6 +172,17 @@ class LedgerConfig:
 
 
 @frozen
+class MultipartConfig:
+    """
+    :ivar max_age_seconds: Age at which an open upload is aborted.
+    :ivar cleanup_interval_seconds: Between two looks for such uploads.
+    """
+
+    max_age_seconds: float = 24 * 3600.0
+    cleanup_interval_seconds: float = 3600.0
+
+
+@frozen
 class Config:
     """
     Everything.
@@ -188,3 +199,4 @@ class Config:
     backends: tuple[BackendConfig, ...] = ()
     telemetry: TelemetryConfig = TelemetryConfig()
     ledger: LedgerConfig = LedgerConfig()
+    multipart: MultipartConfig = MultipartConfig()

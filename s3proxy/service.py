@@ -27,12 +27,16 @@ from s3proxy.embedded.keys import client_keys
 from s3proxy.errors import StoreError
 from s3proxy.foundation import Foundation, open_foundation, register
 from s3proxy.jobs.collecting import Collector
+from s3proxy.jobs.expiring import Expirer
 from s3proxy.jobs.runner import Job, Jobs
+from s3proxy.manager.copying import Copies
 from s3proxy.manager.leases import Leases
 from s3proxy.manager.objects import Objects
+from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
+from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.site import StreamingSite
@@ -201,10 +205,28 @@ class Daemon(Service):
         objects = Objects(
             ledger, foundation.backends, writer, self.reactor, settings.grace_seconds
         )
+        upload_ledger = PostgresUploads(
+            pool, settings.lease_seconds, settings.grace_seconds
+        )
+        uploads = Uploads(upload_ledger, writer, foundation.installation_id)
+        copies = Copies(
+            objects, ledger, upload_ledger, writer, foundation.installation_id
+        )
+        multipart = self.config.multipart
+        self._jobs.jobs.append(
+            Job(
+                "expire uploads",
+                multipart.cleanup_interval_seconds,
+                Expirer(upload_ledger, multipart.max_age_seconds).round,
+                self.reactor,
+            )
+        )
         metrics = self.config.telemetry.metrics
         return make_site(
             objects,
             Authenticator(auth, regions=REGIONS, now=_now),
+            uploads=uploads,
+            copies=copies,
             server=self.config.server,
             buckets=buckets,
             clock=self.reactor,

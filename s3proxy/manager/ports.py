@@ -7,7 +7,7 @@ fakes of ``tests/fakes.py`` pass the same contract tests (``tests/contracts.py``
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -112,6 +112,22 @@ class Ledger(Protocol):
 
         :param landed: Its last bytes may have gone without an answer, so it may land
             after the delete: it is deleted a second time after ``ledger.late``.
+        """
+        ...
+
+    async def replace_metadata(
+        self,
+        current: ObjectInfo,
+        content_type: str | None,
+        headers: Mapping[str, str],
+        user_metadata: Mapping[str, str],
+        conditions: WriteConditions,
+    ) -> ObjectInfo | None:
+        """
+        Give an object other headers and a new time; its bytes and ETag stay.
+
+        :returns: None where it is not *current* any more.
+        :raises PreconditionFailed: *conditions* do not hold.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -86,11 +86,16 @@ class UploadLedger(Protocol):
         key: str,
         parts: Sequence[CompletedPart],
         conditions: WriteConditions,
+        *,
+        least_part_bytes: int | None = None,
+        checksums: Mapping[str, str] | None = None,
     ) -> Completed:
         """
         Turn parts into the object, in one transaction; a repeat gets the same answer.
 
         :param parts: Ascending by number.
+        :param least_part_bytes: Of all parts but the last; S3's 5 MiB when None.
+        :param checksums: The object's: algorithm to base64 value.
         :raises InvalidPart: One is not there, or has another ETag.
         :raises EntityTooSmall: One that is not the last is under 5 MiB.
         :raises PreconditionFailed: *conditions* do not hold; the upload stays open.

@@ -17,7 +17,8 @@ def is_opaque(key: str) -> bool:
     Whether *key* is stored under ``~/<ULID>``, since some backend could choke on it.
 
     Those are keys over 900 bytes, with a path segment over 200 bytes, with control
-    characters or a backslash (SeaweedFS lists it as another key), with an empty, ``.`` or ``..`` segment (a leading ``/`` among them).
+    characters or a backslash (SeaweedFS lists it as another key), with an empty, ``.``
+    or ``..`` segment (a leading ``/`` among them).
     """
     if len(key.encode()) > 900 or _INDIGESTIBLE.search(key):
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import psycopg2
@@ -142,6 +142,29 @@ class PostgresLedger:
     async def abandon(self, claim: Claim, *, landed: bool) -> None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         await self._decided("abandon", copy_id=claim.copy.copy_id, landed=landed)
+
+    async def replace_metadata(
+        self,
+        current: ObjectInfo,
+        content_type: str | None,
+        headers: Mapping[str, str],
+        user_metadata: Mapping[str, str],
+        conditions: WriteConditions,
+    ) -> ObjectInfo | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        if not conditions.hold(current.etag):
+            raise PreconditionFailed()
+        # An object's ETag never changes while it is the same version.
+        rows = await self._decided(
+            "replace_metadata",
+            bucket=current.bucket,
+            key=current.key,
+            object_id=current.object_id,
+            content_type=content_type,
+            headers=json.dumps(dict(headers)),
+            user_metadata=json.dumps(dict(user_metadata)),
+        )
+        return _info(current.bucket, rows[0]) if rows else None
 
     async def delete(self, bucket: str, key: str) -> None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -54,7 +54,6 @@ class PostgresUploads:
     pool: Pool
     lease_seconds: float
     grace_seconds: float
-    least_part_bytes: int = LEAST_PART_BYTES
 
     async def create(self, new: NewUpload) -> str:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
@@ -136,16 +135,20 @@ class PostgresUploads:
         key: str,
         parts: Sequence[CompletedPart],
         conditions: WriteConditions,
+        *,
+        least_part_bytes: int | None = None,
+        checksums: Mapping[str, str] | None = None,
     ) -> Completed:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
+        least = LEAST_PART_BYTES if least_part_bytes is None else least_part_bytes
         parameters: dict[str, Any] = {
             "upload_id": upload_id,
             "bucket": bucket,
             "key": key,
             "numbers": [each.part_number for each in parts],
             "etags": [each.etag for each in parts],
-            "least": self.least_part_bytes,
-            "checksums": "{}",
+            "least": least,
+            "checksums": json.dumps(dict(checksums or {})),
             "if_match": list(conditions.if_match),
             "if_none_match": list(conditions.if_none_match),
             "grace": interval(self.grace_seconds),
@@ -165,7 +168,7 @@ class PostgresUploads:
                 raise EntityTooSmall(
                     fields={
                         "PartNumber": str(part_number),
-                        "MinSizeAllowed": str(self.least_part_bytes),
+                        "MinSizeAllowed": str(least),
                     }
                 )
             case "precondition":

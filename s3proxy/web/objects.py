@@ -105,6 +105,8 @@ def _read(
     if not check_read(op.conditions, info.etag, info.last_modified):
         kept = {name: headers[name] for name in headers if name.lower() in _WITH_304}
         return Answer(304, tuple(kept.items())), 0
+    for name, value in op.overrides.items():
+        headers[title(name)] = value
     wanted = None
     if part is not None:
         wanted = _part_bytes(op, part)
@@ -112,11 +114,10 @@ def _read(
             headers["x-amz-mp-parts-count"] = str(part.parts_count)
     elif range_applies(op.conditions, info.etag, info.last_modified):
         wanted = resolve(op.range_header, info.size_bytes)
-    for name, value in op.overrides.items():
-        headers[title(name)] = value
     if wanted is not None:
         start, end = wanted
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{info.size_bytes}"
+        if start < end:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{info.size_bytes}"
         return Answer(206, tuple(headers.items()), length=end - start), start
     if op.checksum_mode:
         # Of the whole object: beside a range, clients would check the piece with it.
@@ -125,7 +126,7 @@ def _read(
 
 
 def _part_bytes(op: GetObject | HeadObject, part: PartRange) -> tuple[int, int] | None:
-    """First byte of a part and the one after its last; None where there is no byte."""
+    """First byte of a part and the one after its last; None for an empty object."""
     if part.found is None:
         raise InvalidPartNumber(
             fields={
@@ -133,8 +134,7 @@ def _part_bytes(op: GetObject | HeadObject, part: PartRange) -> tuple[int, int] 
                 "ActualPartCount": str(part.parts_count),
             }
         )
-    start, end = part.found
-    return (start, end) if start < end else None
+    return part.found if part.info.size_bytes else None
 
 
 def _check_overrides(op: GetObject | HeadObject, identity: Identity) -> None:

@@ -143,8 +143,8 @@ class S3Request(server.Request):
 
     def keep_alive(self) -> None:
         """
-        Write what is true of any answer yet to come: first the head of a 200 with an XML
-        document, then a blank of it each time.
+        Write what is true of any answer to come: at first the head of a 200 with an
+        XML document, then a blank each time.
         """
         if self.gone:
             return

@@ -26,7 +26,7 @@ from s3proxy.errors import (
     ServiceUnavailable,
     StoreUnavailable,
 )
-from s3proxy.manager.reading import ObjectReader, part_readers
+from s3proxy.manager.reading import AHEAD_BYTES, ObjectReader, part_readers
 from s3proxy.model import Copy, ObjectInfo, Part, StoredObject
 from tests.fakes.backend import CHUNK_BYTES, Kept
 from tests.manager.conftest import GRACE_SECONDS, Stage, WatchedBackend
@@ -169,6 +169,81 @@ async def test_a_long_manifest_that_is_gone(stage: Stage) -> None:
     with pytest.raises(ServiceUnavailable, match="overwritten"):
         await stage.objects.open(found, 15, 25)
     assert stage.one.calls["open_get"] == 0
+
+
+# The next part, ahead ---
+
+
+def two_parts(stage: Stage) -> StoredObject:
+    """One part on each backend."""
+    return stored(
+        part(stage, DATA, on="one"),
+        part(stage, b"second", number=2, offset=len(DATA), on="two"),
+    )
+
+
+@ensureDeferred
+async def test_the_next_part_is_opened_ahead(stage: Stage) -> None:
+    """With the first bytes of one that ends soon, and once."""
+    found = two_parts(stage)
+    reader = await stage.objects.open(found, 0, found.info.size_bytes)
+    assert stage.two.calls["open_get"] == 0
+    await reader.read()
+    assert stage.two.calls["open_get"] == 1
+    assert (await rest(reader))[-6:] == b"second"
+    assert stage.two.calls["open_get"] == 1
+
+
+@ensureDeferred
+async def test_not_too_far_ahead(stage: Stage) -> None:
+    """A backend would break off a connection that is not read for long."""
+    first = bytes(AHEAD_BYTES + 2 * CHUNK_BYTES)
+    found = stored(
+        part(stage, first, on="one"),
+        part(stage, b"second", number=2, offset=len(first), on="two"),
+    )
+    reader = await stage.objects.open(found, 0, found.info.size_bytes)
+    await reader.read()
+    assert stage.two.calls["open_get"] == 0
+    await reader.read()
+    assert stage.two.calls["open_get"] == 1
+    reader.abort()
+    assert all(each.is_aborted for each in stage.one.downloads + stage.two.downloads)
+
+
+@ensureDeferred
+async def test_a_failure_ahead_is_not_yet_one(stage: Stage) -> None:
+    """The part's turn brings another try."""
+    stage.two.fail("open_get", BackendUnavailable("two", "busy", landed=False))
+    found = two_parts(stage)
+    assert await whole(stage, found) == DATA + b"second"
+    assert stage.two.calls["open_get"] == 2
+
+
+@ensureDeferred
+async def test_aborted_while_the_next_part_is_opened(stage: Stage) -> None:
+    """Its connection is dropped as soon as it is there."""
+    go_on = stage.two.hold("open_get")
+    found = two_parts(stage)
+    reader = await stage.objects.open(found, 0, found.info.size_bytes)
+    await reader.read()
+    reader.abort()
+    go_on()
+    assert [each.is_aborted for each in stage.two.downloads] == [True]
+    assert stage.clock.getDelayedCalls() == []
+
+
+@ensureDeferred
+async def test_the_next_part_is_slow_to_open(stage: Stage) -> None:
+    """The read waits for it, and does not open it twice."""
+    go_on = stage.two.hold("open_get")
+    found = two_parts(stage)
+    reader = await stage.objects.open(found, 0, found.info.size_bytes)
+    reading = Deferred.fromCoroutine(rest(reader))
+    assert not reading.called
+    go_on()
+    assert await reading == DATA + b"second"
+    assert stage.two.calls["open_get"] == 1
 
 
 # Another copy ---

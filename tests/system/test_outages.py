@@ -199,11 +199,11 @@ def test_postgres_freezes_for_a_while(
             for pid in frozen:
                 os.kill(pid, signal.SIGSTOP)
             try:
-                until = time.monotonic() + 3
+                until = time.monotonic() + 4
                 while time.monotonic() < until:
                     began = time.monotonic()
                     assert daemon.health()
-                    assert time.monotonic() - began < 1
+                    assert time.monotonic() - began < 2
             finally:
                 for pid in frozen:
                     os.kill(pid, signal.SIGCONT)

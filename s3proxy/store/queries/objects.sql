@@ -16,6 +16,16 @@ SELECT outcome, o_object_id, o_last_modified
 -- name: delete
 SELECT ledger_delete(%(bucket)s::text, %(key)s::text, %(grace)s::interval)
 
+-- name: replace_metadata
+UPDATE objects
+   SET content_type = %(content_type)s::text, headers = %(headers)s::jsonb,
+       user_metadata = %(user_metadata)s::jsonb,
+       last_modified = date_trunc('milliseconds', clock_timestamp())
+ WHERE bucket = %(bucket)s::text AND object_key = %(key)s::text
+   AND object_id = %(object_id)s::text
+RETURNING object_key, object_id, size_bytes, etag, content_type, last_modified, headers,
+          user_metadata, checksums
+
 -- name: head
 SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
        o.headers, o.user_metadata, o.checksums

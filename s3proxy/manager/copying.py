@@ -1,0 +1,191 @@
+"""
+CopyObject and UploadPartCopy: the source's bytes, read and stored once more.
+
+A copy's bytes get keys of their own, wherever there is room. A source of several parts
+is copied part by part, through an upload of its own, so that a copy needs no more room
+in one place than its largest part.
+"""
+
+from __future__ import annotations
+
+from attrs import define
+from twisted.logger import Logger
+
+from s3proxy.errors import NoSuchKey, S3Error, ServiceUnavailable, StoreError
+from s3proxy.manager.objects import Objects
+from s3proxy.manager.ports import Ledger
+from s3proxy.manager.reading import ObjectReader
+from s3proxy.manager.upload_ports import NewUpload, UploadLedger
+from s3proxy.manager.writes import PartWrite
+from s3proxy.manager.writing import Writer
+from s3proxy.model import CompletedPart, ObjectInfo, Part, PartInfo, StoredObject
+from s3proxy.s3.conditions import check_copy
+from s3proxy.s3.copies import CopyObject, UploadPartCopy
+from s3proxy.s3.operation import PutObject
+from s3proxy.s3.ranges import check_copy as check_copy_range
+from s3proxy.s3.uploads import UploadPart
+
+
+@define(eq=False)
+class SourceBody:
+    """
+    Bytes *start* to *end* of an object, as a body; opened at the first read, when the
+    copy has its claim.
+    """
+
+    _objects: Objects
+    _stored: StoredObject
+    _start: int
+    _end: int
+    _reader: ObjectReader | None = None
+
+    async def read(self) -> bytes:
+        """See :class:`~s3proxy.manager.ports.Body`; or BackendError."""
+        if self._reader is None:
+            self._reader = await self._objects.open(
+                self._stored, self._start, self._end
+            )
+        return await self._reader.read()
+
+    def close(self) -> None:
+        """Drop what is open; at or after the end it is fine."""
+        if self._reader is not None:
+            self._reader.abort()
+
+
+@define(eq=False)
+class Copies:
+    """What the front door calls. Errors that clients see are S3Error or StoreError."""
+
+    _objects: Objects
+    _ledger: Ledger
+    _uploads: UploadLedger
+    _writer: Writer
+    _installation_id: str
+    _log = Logger()
+
+    async def copy(self, op: CopyObject) -> ObjectInfo:
+        """
+        Copy an object.
+
+        To itself, with other metadata: one statement, and no byte moves.
+
+        :raises NoSuchKey: The source is not there.
+        :raises PreconditionFailed: A condition on source or target does not hold.
+        """
+        stored = await self._objects.find(op.source.bucket, op.source.key)
+        source = stored.info
+        check_copy(op.source_conditions, source.etag, source.last_modified)
+        if op.is_to_itself:
+            return await self._replace_metadata(op, source)
+        kept = op if op.replace_metadata else source
+        is_multipart = "-" in source.etag and source.size_bytes > 0
+        target = PutObject(
+            op.bucket,
+            op.key,
+            content_length=source.size_bytes,
+            content_md5=None if "-" in source.etag else source.etag,
+            checksums=dict(source.checksums),
+            content_type=kept.content_type,
+            headers=dict(kept.headers),
+            user_metadata=dict(kept.user_metadata),
+            conditions=op.conditions,
+        )
+        if is_multipart:
+            return await self._copy_parts(target, stored)
+        body = SourceBody(self._objects, stored, 0, source.size_bytes)
+        try:
+            return await self._writer.put(target, body, sha256=None)
+        finally:
+            body.close()
+
+    async def copy_part(self, op: UploadPartCopy) -> PartInfo:
+        """
+        Store a range of an object as a part of an open upload.
+
+        :raises NoSuchUpload: 404; or NoSuchKey, the source's.
+        :raises InvalidArgument: The range is not within the source.
+        """
+        stored = await self._objects.find(op.source.bucket, op.source.key)
+        source = stored.info
+        check_copy(op.source_conditions, source.etag, source.last_modified)
+        start, end = check_copy_range(op.source_range, source.size_bytes)
+        return await self._copy_range(
+            UploadPart(op.bucket, op.key, op.upload_id, op.part_number, end - start),
+            stored,
+            start,
+            end,
+        )
+
+    async def _copy_range(
+        self, op: UploadPart, stored: StoredObject, start: int, end: int
+    ) -> PartInfo:
+        body = SourceBody(self._objects, stored, start, end)
+        write = PartWrite(op, self._uploads, self._installation_id)
+        try:
+            return await self._writer.store(write, body, sha256=None)
+        finally:
+            body.close()
+
+    async def _copy_parts(self, target: PutObject, stored: StoredObject) -> ObjectInfo:
+        source = stored.info
+        parts = await self._ledger.parts(source.object_id, 0, source.size_bytes)
+        upload_id = await self._uploads.create(
+            NewUpload(
+                target.bucket,
+                target.key,
+                target.content_type,
+                target.headers,
+                target.user_metadata,
+            )
+        )
+        try:
+            done = [
+                await self._copy_one(target, upload_id, stored, part) for part in parts
+            ]
+            completed = await self._uploads.complete(
+                upload_id,
+                target.bucket,
+                target.key,
+                done,
+                target.conditions,
+                least_part_bytes=0,
+                checksums=target.checksums,
+            )
+        except BaseException:
+            await self._abort(upload_id, target)
+            raise
+        info = await self._ledger.head(target.bucket, target.key)
+        if info is None or info.etag != completed.etag:
+            raise ServiceUnavailable("The copy was overwritten as soon as it was made.")
+        return info
+
+    async def _copy_one(
+        self, target: PutObject, upload_id: str, stored: StoredObject, part: Part
+    ) -> CompletedPart:
+        op = UploadPart(
+            target.bucket,
+            target.key,
+            upload_id,
+            part.part_number,
+            part.size_bytes,
+            content_md5=part.md5,
+        )
+        start = part.offset_bytes
+        info = await self._copy_range(op, stored, start, start + part.size_bytes)
+        return CompletedPart(info.part_number, info.etag)
+
+    async def _abort(self, upload_id: str, target: PutObject) -> None:
+        try:
+            await self._uploads.abort(upload_id, target.bucket, target.key)
+        except (S3Error, StoreError) as why:
+            # The job for stale uploads does the same, later.
+            self._log.warn("upload {id} left: {why}", id=upload_id, why=why)
+
+    async def _replace_metadata(self, op: CopyObject, source: ObjectInfo) -> ObjectInfo:
+        changed = await self._ledger.replace_metadata(
+            source, op.content_type, op.headers, op.user_metadata, op.conditions
+        )
+        if changed is None:
+            raise NoSuchKey(fields={"Key": op.key})
+        return changed
