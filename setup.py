@@ -47,6 +47,9 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["s3proxy", "s3proxy.*"]),
+    # Said aloud, it makes an editable installation a plain entry in sys.path, so that
+    # twistd finds the plugin of the checkout from any directory.
+    package_dir={"": "."},
     package_data={"s3proxy": ["py.typed"], "s3proxy.store": ["queries/*.sql"]},
     cmdclass={"build_py": BuildPy},
     entry_points={"console_scripts": ["s3proxy = s3proxy.cli:main"]},

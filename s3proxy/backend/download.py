@@ -33,13 +33,15 @@ def flaw(response: Response, copy: Copy, start: int, end: int) -> str | None:
     An answer without a length (chunked) is let through: its bytes are counted.
     """
     if (start, end) != (0, copy.size_bytes):
-        if response.code != 206:
+        # Some (rclone) send the part with 200; Content-Range says what it is.
+        if response.code not in (200, 206):
             return f"status {response.code} to a range"
         sent = header(response.headers, "content-range") or ""
         match = _CONTENT_RANGE.fullmatch(sent.strip())
         wanted = (start, end - 1, copy.size_bytes)
         if match is None or tuple(map(int, match.groups())) != wanted:
-            return f"Content-Range {sent} for bytes {start}-{end - 1}"
+            said = f"status {response.code}, Content-Range {sent or 'missing'}"
+            return f"{said}, for bytes {start}-{end - 1}"
     elif response.code != 200:
         return f"status {response.code}"
     if response.length is not UNKNOWN_LENGTH and response.length != end - start:

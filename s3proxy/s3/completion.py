@@ -25,6 +25,8 @@ MAX_BYTES = 4 * 1024**2
 
 # Of one document; 10,000 parts have 60,000 at the most that mean something.
 _MAX_ELEMENTS = 100_000
+# The list's own elements are three deep.
+_MAX_DEPTH = 16
 _NUMBER = re.compile(r"0*[1-9]\d{0,4}", re.ASCII)
 _CHECKSUMS = {f"Checksum{name.upper()}": name for name in checksums.ALGORITHMS}
 _MEANT = frozenset({"PartNumber", "ETag", *_CHECKSUMS})
@@ -79,13 +81,16 @@ class _Reader:
         name = tag.rpartition("}")[2]
         path = self._path
         path.append(name)
-        if self._elements > _MAX_ELEMENTS or path[0] != "CompleteMultipartUpload":
+        depth = len(path)
+        if self._elements > _MAX_ELEMENTS or depth > _MAX_DEPTH:
+            raise MalformedXML()
+        if path[0] != "CompleteMultipartUpload":
             raise MalformedXML()
         if self._text is not None:
             raise MalformedXML()  # Something inside a number or an ETag.
-        if path[1:] == ["Part"]:
+        if depth == 2 and name == "Part":
             self._found = {}
-        elif len(path) == 3 and path[1] == "Part" and name in _MEANT:
+        elif depth == 3 and path[1] == "Part" and name in _MEANT:
             self._text = []
 
     def data(self, text: str) -> None:

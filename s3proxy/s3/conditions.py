@@ -96,9 +96,13 @@ def check_copy(conditions: ReadConditions, etag: str, last_modified: datetime) -
 
     :raises PreconditionFailed: One does not hold: a copy knows no 304.
     """
-    if not check_read(conditions, etag, last_modified):
-        failed = "If-None-Match" if conditions.if_none_match else "If-Modified-Since"
-        raise PreconditionFailed(fields={"Condition": f"x-amz-copy-source-{failed}"})
+    failed = "If-None-Match" if conditions.if_none_match else "If-Modified-Since"
+    try:
+        if check_read(conditions, etag, last_modified):
+            return
+    except PreconditionFailed as why:
+        failed = why.fields["Condition"]
+    raise PreconditionFailed(fields={"Condition": f"x-amz-copy-source-{failed}"})
 
 
 def range_applies(

@@ -103,6 +103,9 @@ async def test_answers_that_are_not_the_copy(
     "answer",
     [
         http(200, b"hello"),
+        http(200, b"el"),
+        http(200, b"el", {"Content-Range": "bytes 0-1/5"}),
+        http(203, b"el", {"Content-Range": "bytes 1-2/5"}),
         part(0, 2, 5, b"hel"),
         part(1, 2, 6, b"el"),
         part(1, 3, 5, b"ell"),
@@ -119,6 +122,17 @@ async def test_answers_that_are_not_the_range(
     stub.replies = [Reply(answer)]
     with pytest.raises(BackendMismatch):
         await scripted.open_get(make_copy("key", 5), 1, 3)
+
+
+@ensureDeferred
+async def test_a_range_with_the_status_of_the_whole(
+    stub: Stub, scripted: S3Backend
+) -> None:
+    """``rclone serve s3`` sends 200, and a Content-Range that leaves no doubt."""
+    stub.replies = [Reply(http(200, b"el", {"Content-Range": "bytes 1-2/5"}))]
+    download = await scripted.open_get(make_copy("key", 5), 1, 3)
+    assert await download.read() == b"el"
+    assert await download.read() == b""
 
 
 @ensureDeferred

@@ -162,21 +162,6 @@ def test_rclone_makes_sure_of_its_bucket(daemon: Daemon, tmp_path: Path) -> None
     assert "buckets are configured" in said
 
 
-def test_a_framed_body_is_refused_and_not_stored(
-    daemon: Daemon, small: Path, tmp_path: Path
-) -> None:
-    """Streaming signatures are not there yet; the client shows what it was told."""
-    # Only the SDK's own trailers come framed over plain HTTP.
-    rclone = Rclone(daemon.endpoint, tmp_path)
-    before = rclone.keys("")
-    said = rclone.rclone(
-        *("--s3-use-data-integrity-protections", "copyto"),
-        *(str(small), "p:unified/framed"),
-    )
-    assert "NotImplemented" in said
-    assert rclone.keys("") == before
-
-
 @pytest.mark.system
 def test_s3cmd_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
     """

@@ -328,10 +328,24 @@ class LedgerContract:
         """Nothing of the old version shows through the new one."""
         world.set_limit("one", 0)
         claim = await claimed(world)
-        new = NewObject(BUCKET, "k", 10, md5_of("a"), "text/plain", {"x": "y"})
+        new = NewObject(
+            BUCKET,
+            "k",
+            10,
+            md5_of("a"),
+            "text/plain",
+            {"x": "y"},
+            {"u": "m"},
+            {"c": "v"},
+        )
         await world.ledger.commit(claim, new, ANY, None, None)
         _, info = await put(world, etag="b")
         assert (info.content_type, info.headers) == (None, {})
+        assert await world.ledger.head(BUCKET, "k") == info
+        # And all of the newer one does.
+        claim = await claimed(world)
+        info = await world.ledger.commit(claim, new, ANY, None, None)
+        assert (info.user_metadata, info.checksums) == ({"u": "m"}, {"c": "v"})
         assert await world.ledger.head(BUCKET, "k") == info
 
     @ensureDeferred

@@ -11,13 +11,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from io import StringIO
 from typing import Any
 
 import boto3
+import pytest_twisted
 from attrs import define, field
 from botocore.config import Config as ClientConfig
+from twisted.internet.defer import Deferred
 
-from s3proxy.config import BackendConfig, DatabaseConfig
+from s3proxy.commands import check
+from s3proxy.config import BackendConfig, DatabaseConfig, load
+from s3proxy.foundation import open_context
 from tests.crash.breaking import ENVIRONMENT, POINTS
 from tests.crash.history import History
 from tests.crash.relays import BackendRelay, DatabaseRelay
@@ -241,8 +246,23 @@ class Ground:
         stored = {each.name: self.s3server.keys(each) for each in self.backends}
         assert stored == self.rows()
         self.check_counters()
-        self.daemon.wait_clean()
+        self.check_clean()
         self.is_clean = True
+
+    def check_clean(self) -> None:
+        """``check --settled`` without a process of its own, which would take longer."""
+        from twisted.internet import reactor
+
+        config = load(
+            self.daemon.config.read_text(), {}, default_data_dir=self.daemon.directory
+        )
+        out = StringIO()
+
+        async def clean() -> bool:
+            async with open_context(config, reactor=reactor) as context:
+                return await check.run(context, settled=True, out=out) == 0
+
+        assert pytest_twisted.blockon(Deferred.fromCoroutine(clean())), out.getvalue()
 
     def close(self) -> None:
         """Let go of the database."""
@@ -330,9 +350,11 @@ class Grounds:
         return ground
 
     def give_up(self, relayed: bool) -> None:
-        """End one."""
+        """End one, by the real ``check`` of all that its tests left."""
         ground, stack = self._kept.pop(relayed)
-        if not ground.is_clean:
+        if ground.is_clean:
+            stack.callback(ground.daemon.wait_clean)
+        else:
             log = ground.daemon.log.read_text()[-20000:]
             sys.stderr.write(f"--- the log of a test's daemon\n{log}\n")
         stack.close()

@@ -13,7 +13,6 @@ from tests.crash.history import body, read
 @pytest.mark.parametrize(
     ("point", "is_new"),
     [
-        ("claim.after", False),
         ("write.after", False),
         ("commit.before", False),
         ("commit.sent", None),

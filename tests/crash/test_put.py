@@ -32,8 +32,7 @@ WRONG_MD5 = "AAAAAAAAAAAAAAAAAAAAAA=="
         pytest.param("finish.before", LARGE, CLAIMED, False, False, id="P3-end"),
         pytest.param("commit.before", SMALL, CLAIMED, True, False, id="P6"),
         pytest.param("commit.sent", SMALL, None, True, None, id="P7"),
-        pytest.param("commit.after", SMALL, LIVE, True, True, id="P8-ledger"),
-        pytest.param("answer.before", LARGE, LIVE, True, True, id="P8-answer"),
+        pytest.param("answer.before", LARGE, LIVE, True, True, id="P8"),
     ],
 )
 def test_a_put_that_is_killed(
@@ -51,7 +50,8 @@ def test_a_put_that_is_killed(
     ground.daemon.wait_killed()
     assert left is None or ground.states() == left
     ground.check_counters()
-    assert ground.stored() == [size] * is_stored
+    # A backend may well keep a part of what broke off.
+    assert (size in ground.stored()) == is_stored
     ground.restart()
     ground.verify()
     if is_there is not None:

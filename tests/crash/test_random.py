@@ -96,12 +96,12 @@ def test_random_kills(grounds: Grounds) -> None:
             load.wait(chosen.randint(10, 40))
             # All of them die now and then.
             dying = [0, 1] if number % 4 == 3 else [chosen.randrange(2)]
-            for each in dying:
-                daemons[each].kill()
-            for each in dying:
-                ground.history.over(each)
-                daemons[each].start()
-                load.clients[each] = daemons[each].client()
+            for which in dying:
+                daemons[which].kill()
+            for which in dying:
+                ground.history.over(which)
+                daemons[which].start()
+                load.clients[which] = daemons[which].client()
         load.wait(10)
         load.stop.set()
         for each in working:

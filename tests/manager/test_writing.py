@@ -537,6 +537,7 @@ async def test_a_lease_that_ran_out(stage: Stage, number: int) -> None:
     sent = stage.one.calls["write"]
     stage.clock.advance(LEASE_SECONDS)
     gates[number].callback([*LARGE, b""][number])
+    assert work.called
     with pytest.raises(ServiceUnavailable):
         await work
     assert stage.one.calls["write"] == sent

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from s3proxy.errors import PreconditionFailed
 from s3proxy.s3.conditions import (
     ReadConditions,
+    check_copy,
     check_read,
     parse_etags,
     range_applies,
@@ -60,6 +61,31 @@ def test_precedence(conditions: ReadConditions, expected: int) -> None:
     except PreconditionFailed:
         status = 412
     assert status == expected
+
+
+@pytest.mark.parametrize(
+    ("conditions", "failed"),
+    [
+        (ReadConditions(), None),
+        (ReadConditions(if_match=YES, if_unmodified_since=SECOND - 1), None),
+        (ReadConditions(if_none_match=NO, if_modified_since=SECOND), None),
+        (ReadConditions(if_match=NO), "If-Match"),
+        (ReadConditions(if_unmodified_since=SECOND - 1), "If-Unmodified-Since"),
+        (
+            ReadConditions(if_none_match=YES, if_modified_since=SECOND - 1),
+            "If-None-Match",
+        ),
+        (ReadConditions(if_modified_since=SECOND), "If-Modified-Since"),
+    ],
+)
+def test_a_copys_source(conditions: ReadConditions, failed: str | None) -> None:
+    """The same precedence, and 412 for all: a copy knows no 304."""
+    if failed is None:
+        check_copy(conditions, ETAG, MODIFIED)
+        return
+    with pytest.raises(PreconditionFailed) as raised:
+        check_copy(conditions, ETAG, MODIFIED)
+    assert raised.value.fields == {"Condition": f"x-amz-copy-source-{failed}"}
 
 
 @pytest.mark.parametrize(

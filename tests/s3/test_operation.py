@@ -27,6 +27,10 @@ from tests import strategies
 from tests.s3.signing import ACCESS_KEY_ID, SECRET
 
 TOKEN = tokens.encode("some/place")
+KEY = {"Bucket": "unified", "Key": "k"}
+UPLOAD = KEY | {"UploadId": "u/+ é"}
+PART = UPLOAD | {"PartNumber": 7}
+SOURCE = {"Bucket": "unified", "Key": "a b+é?versionId=x%2F//..", "VersionId": "null"}
 
 
 def parse(
@@ -116,10 +120,19 @@ def test_every_operation_names_the_key_exactly(key: str, method: str) -> None:
 
 REFUSED: list[tuple[str, str, type[S3Error]]] = [
     ("DELETE", "/b", errors.NotImplementedYet),
-    ("POST", "/b/k?uploads", errors.NotImplementedYet),
-    ("POST", "/b/k?uploadId=x", errors.NotImplementedYet),
     ("POST", "/b?delete", errors.NotImplementedYet),
-    ("PUT", "/b/k?partNumber=1&uploadId=x", errors.NotImplementedYet),
+    ("PUT", "/b/k?partNumber=1&uploadId=x&tagging", errors.NotImplementedYet),
+    ("HEAD", "/b/k?uploadId=x", errors.NotImplementedYet),
+    ("DELETE", "/b/k?uploads", errors.NotImplementedYet),
+    ("DELETE", "/b?uploads", errors.NotImplementedYet),
+    ("POST", "/b?uploads", errors.NotImplementedYet),
+    # Half of an operation is none, and never the plain one.
+    ("PUT", "/b/k?partNumber=1", errors.InvalidArgument),
+    ("PUT", "/b/k?uploadId=x", errors.InvalidArgument),
+    ("POST", "/b/k?uploads&uploadId=x", errors.InvalidArgument),
+    ("GET", "/b/k?partNumber=1&uploadId=x", errors.InvalidArgument),
+    ("GET", "/b?uploads&location", errors.InvalidArgument),
+    ("DELETE", "/b/k?uploadId=x&uploadId=y", errors.InvalidArgument),
     ("GET", "/b/k?versionId=x", errors.NotImplementedYet),
     ("PUT", "/b/k?location", errors.NotImplementedYet),
     ("POST", "/b/k", errors.MethodNotAllowed),
@@ -167,8 +180,10 @@ def botocore_subresources() -> Iterator[str]:
 
 def test_every_subresource_of_botocore_is_known() -> None:
     """What the SDKs can ask for is served or refused, never taken for the plain one."""
-    served = frozenset().union(*SERVED.values())
-    assert set(botocore_subresources()) <= SUBRESOURCES | served
+    understood: frozenset[str] = frozenset()
+    for forms in SERVED.values():
+        understood = understood.union(*forms.values())
+    assert set(botocore_subresources()) <= SUBRESOURCES | understood
 
 
 @pytest.mark.parametrize("subresource", sorted(SUBRESOURCES))
@@ -182,22 +197,29 @@ def test_no_subresource_falls_through(subresource: str) -> None:
         f"x-id=a&{subresource}",
         escaped,
     ]
+    levels = {"/b": Level.BUCKET, "/b/k": Level.OBJECT}
     for method, path, query in product(
-        ["GET", "HEAD", "PUT", "DELETE", "POST"], ["/b", "/b/k"], queries
+        ["GET", "HEAD", "PUT", "DELETE", "POST"], levels, queries
     ):
-        if (method, path, subresource) == ("GET", "/b", "location"):
+        forms = SERVED.get((method, levels[path]), {})
+        if frozenset({subresource}) in forms:
             continue
-        with pytest.raises(errors.NotImplementedYet) as raised:
+        with pytest.raises(
+            (errors.NotImplementedYet, errors.InvalidArgument)
+        ) as raised:
             parse(method, f"{path}?{query}")
         assert f"'{subresource}'" in raised.value.message
+        half = any(subresource in form for form in forms)
+        assert isinstance(raised.value, errors.InvalidArgument) is half
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("x-amz-copy-source", "/b/k"),
-        ("x-amz-copy-source", ""),
         ("x-amz-copy-source-range", "bytes=0-1"),
+        ("x-amz-copy-source-if-match", "abc"),
+        ("x-amz-metadata-directive", "REPLACE"),
+        ("x-amz-tagging-directive", "REPLACE"),
         ("x-amz-server-side-encryption", "AES256"),
         ("x-amz-server-side-encryption-customer-key", "x"),
         ("x-amz-object-lock-mode", "GOVERNANCE"),
@@ -359,8 +381,10 @@ def test_where_a_page_begins() -> None:
 def test_levels_cover_what_is_served() -> None:
     """Every served operation has a reader: none answers with a KeyError."""
     paths = {Level.SERVICE: "/", Level.BUCKET: "/b", Level.OBJECT: "/b/k"}
-    for method, level in SERVED:
-        assert parse(method, paths[level])
+    for (method, level), forms in SERVED.items():
+        for form in forms:
+            query = "&".join(f"{name}=1" for name in sorted(form))
+            assert parse(method, f"{paths[level]}?{query}")
 
 
 @pytest.mark.parametrize(
@@ -401,6 +425,19 @@ def test_levels_cover_what_is_served() -> None:
         ),
         ("head_object", {"Bucket": "unified", "Key": "k"}, op.HeadObject),
         ("delete_object", {"Bucket": "unified", "Key": "k"}, op.DeleteObject),
+        ("create_multipart_upload", KEY, op.CreateMultipartUpload),
+        ("upload_part", PART | {"Body": b"abc"}, op.UploadPart),
+        (
+            "complete_multipart_upload",
+            UPLOAD | {"MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": "e"}]}},
+            op.CompleteMultipartUpload,
+        ),
+        ("abort_multipart_upload", UPLOAD, op.AbortMultipartUpload),
+        ("list_parts", UPLOAD, op.ListParts),
+        ("list_multipart_uploads", {"Bucket": "unified"}, op.ListMultipartUploads),
+        ("copy_object", KEY | {"CopySource": "unified/a?b"}, op.CopyObject),
+        ("copy_object", KEY | {"CopySource": SOURCE}, op.CopyObject),
+        ("upload_part_copy", PART | {"CopySource": SOURCE}, op.UploadPartCopy),
     ],
 )
 def test_what_an_sdk_sends_by_default(
@@ -433,8 +470,9 @@ def test_what_an_sdk_sends_by_default(
     }
     headers = list(({"host": parts.netloc} | by_name).items())
     raw_target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    parsed: Any = op.parse(sent[0].method.encode(), raw_target.encode(), headers)
-    assert type(parsed) is expected
+    operation = op.parse(sent[0].method.encode(), raw_target.encode(), headers)
+    parsed: Any = operation
+    assert type(operation) is expected
     assert sigv4.verify(
         sent[0].method.encode(),
         parts.path.encode(),
@@ -444,12 +482,16 @@ def test_what_an_sdk_sends_by_default(
         regions=["us-east-1"],
         now=datetime.now(UTC),
     )
-    if isinstance(parsed, op.PutObject):
+    if isinstance(operation, op.PutObject):
         assert parsed.key == arguments["Key"]
         assert parsed.content_length == 3
         algorithm = arguments.get("ChecksumAlgorithm", "CRC32").lower()
         assert list(parsed.checksums) == [algorithm]
         assert parsed.user_metadata == arguments.get("Metadata", {})
+    if "UploadId" in arguments:
+        assert parsed.upload_id == arguments["UploadId"]
+    if arguments.get("CopySource") is SOURCE:
+        assert parsed.source == op.CopySource("unified", SOURCE["Key"])
 
 
 class FakeRaw:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3proxy.errors import InvalidRange
-from s3proxy.s3.ranges import resolve
+from s3proxy.s3.ranges import check_copy, parse_copy, resolve
 
 SIZES = st.integers(0, 100) | st.integers(0, 5 * 2**40)
 NUMBERS = st.integers(0, 120) | st.integers(0, 10**30)
@@ -120,3 +120,21 @@ def test_past_the_end(header: str, size: int) -> None:
         resolve(header, size)
     assert raised.value.headers == {"Content-Range": f"bytes */{size}"}
     assert raised.value.fields["ActualObjectSize"] == str(size)
+
+
+@given(SIZES, NUMBERS, NUMBERS)
+def test_a_copys_range_is_whole_or_refused(size: int, first: int, last: int) -> None:
+    """Unlike a read's, it is never cut to what there is."""
+    first, last = sorted((first, last))
+    wanted = parse_copy(f"bytes={first}-{last}")
+    if last < size:
+        assert check_copy(wanted, size) == (first, last + 1)
+    else:
+        with pytest.raises(InvalidRange):
+            check_copy(wanted, size)
+
+
+@given(SIZES)
+def test_a_copy_without_a_range_is_of_all(size: int) -> None:
+    """An empty source too."""
+    assert check_copy(parse_copy(None), size) == (0, size)

@@ -39,6 +39,14 @@ STEPS = {
     """,
     "move": """
         UPDATE object_locations SET backend_name = %(backend)s,
+               part_id = ledger_ulid()
+         WHERE copy_id IN (
+            SELECT copy_id FROM (SELECT copy_id, row_number() OVER () AS n
+                                   FROM object_locations) AS numbered
+             WHERE %(mask)s >> (n %% 16)::integer & 1 = 1)
+    """,
+    "move_and_resize": """
+        UPDATE object_locations SET backend_name = %(backend)s,
                size_bytes = size_bytes + %(mask)s %% 3, part_id = ledger_ulid()
          WHERE copy_id IN (
             SELECT copy_id FROM (SELECT copy_id, row_number() OVER () AS n

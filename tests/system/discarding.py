@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import socket
 import subprocess
 import sys
 from types import TracebackType
@@ -175,10 +176,14 @@ class DiscardingServer:
 async def serve() -> None:
     """Listen, tell where on standard output, and serve for ever."""
     sizes: dict[str, int] = {}
+    listening = socket.socket()
+    # Or the kernel reads up to 32 MiB of each upload while this process is stopped.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
+    listening.bind(("127.0.0.1", 0))
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(sizes), "127.0.0.1", 0, backlog=500
+        lambda: Connection(sizes), sock=listening, backlog=500
     )
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.write(f"{listening.getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()
 

@@ -82,7 +82,7 @@ def download_many(port: int, count: int, size: int) -> None:
 
 def stalled_download(port: int, key: str) -> socket.socket:
     """A client that reads the first bytes of an answer and then nothing."""
-    connection = open_get(port, key)
+    connection = open_get(port, key, buffer_bytes=64 * 1024)
     assert connection.recv(15) == b"HTTP/1.1 200 OK"
     return connection
 

@@ -88,7 +88,7 @@ def check_agree(client: Client, key: str, bodies: dict[str, bytes]) -> None:
     assert client.keys()[key] == (got.etag, len(got.body))
 
 
-@pytest.mark.parametrize(("count", "size"), [(50, 100 * KIB), (20, 1200 * KIB)])
+@pytest.mark.parametrize(("count", "size"), [(50, 100 * KIB), (10, 1200 * KIB)])
 def test_the_last_free_bytes(
     database: DatabaseConfig, backend_config: MakeBackend, count: int, size: int
 ) -> None:

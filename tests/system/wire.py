@@ -225,9 +225,18 @@ def open_put(port: int, key: str, length: int) -> socket.socket:
     return connection
 
 
-def open_get(port: int, key: str) -> socket.socket:
-    """Ask for a key on a connection of its own; the answer is the caller's to read."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+def open_get(port: int, key: str, *, buffer_bytes: int = 0) -> socket.socket:
+    """
+    Ask for a key on a connection of its own; the answer is the caller's to read.
+
+    :param buffer_bytes: What the kernel takes before that; 0 for as much as it likes,
+        which may be 32 MiB.
+    """
+    connection = socket.socket()
+    connection.settimeout(60)
+    if buffer_bytes:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+    connection.connect(("127.0.0.1", port))
     connection.sendall(
         f"GET {target(key)} HTTP/1.1\r\nHost: localhost\r\n"
         f"X-Proxy-Token: {TOKEN}\r\n\r\n".encode()

@@ -20,7 +20,7 @@ from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
-from tests.web.fakes import FakeObjects
+from tests.web.fakes import FakeCopies, FakeObjects, FakeUploads
 from tests.web.wire import Response, Wire, connect, request, soon
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -37,6 +37,8 @@ class Door:
     objects: FakeObjects
     clock: Clock
     port: int
+    uploads: FakeUploads
+    copies: FakeCopies
     wires: list[Wire] = field(factory=list)
 
     async def connect(self) -> Wire:
@@ -91,6 +93,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         metrics_path: str | None = None,
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
+        uploads, copies = FakeUploads(), FakeCopies()
         registry = CollectorRegistry()
         Counter("seen", "Seen.", registry=registry).inc(3)
         ids = count(1)
@@ -99,6 +102,8 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             Authenticator(
                 auth or AuthConfig(), regions=("us-east-1",), now=lambda: NOW
             ),
+            uploads=uploads,
+            copies=copies,
             server=ServerConfig(max_object_size=max_object_size),
             clock=clock,
             now=lambda: NOW,
@@ -110,7 +115,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         )
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
         ports.append(port)
-        door = Door(site, objects, clock, port.getHost().port)
+        door = Door(site, objects, clock, port.getHost().port, uploads, copies)
         doors.append(door)
         return door
 

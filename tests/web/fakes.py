@@ -1,20 +1,41 @@
-"""An ``Objects`` in memory, whose steps a test can hold up, fail and look at."""
+"""The manager in memory, whose steps a test can hold up, fail and look at."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 
-from s3proxy.errors import ClientGone, NoSuchKey, ServiceUnavailable
+from s3proxy.errors import ClientGone, NoSuchKey, NoSuchUpload, ServiceUnavailable
 from s3proxy.manager.ports import Body
-from s3proxy.model import ListPage, ObjectInfo, StoredObject
+from s3proxy.model import (
+    Completed,
+    CompletedPart,
+    ListPage,
+    ObjectInfo,
+    PartInfo,
+    PartPage,
+    PartRange,
+    StoredObject,
+    UploadInfo,
+    UploadPage,
+)
 from s3proxy.s3.checksums import Digests
-from s3proxy.s3.operation import PutObject
+from s3proxy.s3.operation import (
+    AbortMultipartUpload,
+    CompleteMultipartUpload,
+    CopyObject,
+    CreateMultipartUpload,
+    ListMultipartUploads,
+    ListParts,
+    PutObject,
+    UploadPart,
+    UploadPartCopy,
+)
 
 MODIFIED = datetime(2026, 11, 20, 10, 30, 15, 250_000, tzinfo=UTC)
 
@@ -70,6 +91,7 @@ class FakeObjects:
     :ivar before_read: Awaited before each read of a body.
     :ivar make_reader: What ``open`` returns, for a range's bytes.
     :ivar failure: Raised by every method.
+    :ivar part_sizes: Of keys that have more than one part.
     :ivar put_fails_at: ``put`` raises ServiceUnavailable after this many bytes.
     """
 
@@ -80,6 +102,7 @@ class FakeObjects:
     before_read: Callable[[], Deferred[None]] | None = None
     make_reader: Callable[[bytes], FakeReader] | None = None
     failure: BaseException | None = None
+    part_sizes: dict[str, tuple[int, ...]] = field(factory=dict)
     put_fails_at: float = math.inf
     discard: bool = False
     received_bytes: int = 0
@@ -148,6 +171,16 @@ class FakeObjects:
         self._call(f"find {key}")
         return StoredObject(self._get(bucket, key)[0], ())
 
+    async def part_range(self, bucket: str, key: str, part_number: int) -> PartRange:
+        self._call(f"part_range {key} {part_number}")
+        info, data = self._get(bucket, key)
+        sizes = self.part_sizes.get(key, (len(data),))
+        found = None
+        if part_number <= len(sizes):
+            start = sum(sizes[: part_number - 1])
+            found = start, start + sizes[part_number - 1]
+        return PartRange(info, found, len(sizes))
+
     async def open(self, stored: StoredObject, start: int, end: int) -> FakeReader:
         info = stored.info
         self._call(f"open {info.key} {start}-{end}")
@@ -187,3 +220,102 @@ class FakeObjects:
             return self.objects[bucket, key]
         except KeyError:
             raise NoSuchKey(fields={"Key": key}) from None
+
+
+@define(eq=False)
+class FakeUploads:
+    """
+    Knows one upload, ``u``.
+
+    :ivar ops: What was asked for, in order.
+    :ivar failure: Raised by every method.
+    :ivar gate: Awaited by ``complete``.
+    """
+
+    ops: list[object] = field(factory=list)
+    failure: BaseException | None = None
+    gate: Deferred[None] | None = None
+    parts: dict[int, bytes] = field(factory=dict)
+    listed: Sequence[CompletedPart] = ()
+    last_sha256: str | None = None
+
+    async def create(self, op: CreateMultipartUpload) -> str:
+        self._call(op)
+        return "u"
+
+    async def put_part(
+        self, op: UploadPart, body: Body, *, sha256: str | None
+    ) -> PartInfo:
+        self._call(op)
+        self._check(op.upload_id)
+        self.last_sha256 = sha256
+        digests, pieces = Digests(op.content_md5, sha256, op.checksums), []
+        while data := await body.read():
+            digests.update(data)
+            pieces.append(data)
+        digests.verify()
+        data = self.parts[op.part_number] = b"".join(pieces)
+        etag = digests.md5_hex
+        return PartInfo(op.part_number, etag, len(data), op.checksums, MODIFIED)
+
+    async def complete(
+        self, op: CompleteMultipartUpload, parts: Sequence[CompletedPart]
+    ) -> Completed:
+        self._call(op)
+        self.listed = parts
+        if self.gate is not None:
+            await self.gate
+        if self.failure is not None:
+            raise self.failure
+        self._check(op.upload_id)
+        return Completed(f"0f-{len(parts)}", {"crc32": f"AAAAAA==-{len(parts)}"})
+
+    async def abort(self, op: AbortMultipartUpload) -> None:
+        self._call(op)
+        self._check(op.upload_id)
+
+    async def list_parts(self, op: ListParts) -> PartPage:
+        self._call(op)
+        self._check(op.upload_id)
+        return PartPage(UploadInfo("u", op.key, MODIFIED), (), None)
+
+    async def list_uploads(self, op: ListMultipartUploads) -> UploadPage:
+        self._call(op)
+        return UploadPage((UploadInfo("u", "k", MODIFIED),), ())
+
+    def _call(self, op: object) -> None:
+        self.ops.append(op)
+        if self.failure is not None and self.gate is None:
+            raise self.failure
+
+    def _check(self, upload_id: str) -> None:
+        if upload_id != "u":
+            raise NoSuchUpload
+
+
+@define(eq=False)
+class FakeCopies:
+    """
+    :ivar ops: What was asked for, in order.
+    :ivar gate: Awaited before the result.
+    :ivar failure: In place of a result.
+    """
+
+    ops: list[CopyObject | UploadPartCopy] = field(factory=list)
+    gate: Deferred[None] | None = None
+    failure: BaseException | None = None
+
+    async def copy(self, op: CopyObject) -> ObjectInfo:
+        await self._result(op)
+        return ObjectInfo(op.bucket, op.key, "id", 1, "0f", None, MODIFIED)
+
+    async def copy_part(self, op: UploadPartCopy) -> PartInfo:
+        await self._result(op)
+        return PartInfo(op.part_number, "0f", 1, {}, MODIFIED)
+
+    async def _result(self, op: CopyObject | UploadPartCopy) -> None:
+        self.ops.append(op)
+        if self.gate is not None:
+            await self.gate
+        if self.failure is not None:
+            raise self.failure

@@ -206,6 +206,102 @@ class TestRead:
         assert answer.field("Resource") == "/unified/a%20b"
 
 
+class TestParts:
+    """``partNumber=``: a part by its number."""
+
+    PARTS = (500, 300, 224)
+
+    @pytest.mark.parametrize(
+        ("number", "start", "end"), [(1, 0, 500), (2, 500, 800), (3, 800, 1024)]
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_a_part(self, door: Door, number: int, start: int, end: int) -> None:
+        door.objects.store("unified", "k", DATA, etag="0f-3", checksums={"crc32": "x"})
+        door.objects.part_sizes["k"] = self.PARTS
+        target = f"/unified/k?partNumber={number}"
+        get = await door.ask("GET", target, "x-amz-checksum-mode: ENABLED")
+        assert door.objects.events == [
+            f"part_range k {number}",
+            f"open k {start}-{end}",
+        ]
+        head = await door.ask("HEAD", target)
+        assert door.objects.events[2:] == [f"part_range k {number}"]
+        for answer in (get, head):
+            assert answer.status == 206
+            assert answer.header("content-range") == f"bytes {start}-{end - 1}/1024"
+            assert answer.header("content-length") == str(end - start)
+            assert answer.header("x-amz-mp-parts-count") == "3"
+            assert answer.header("etag") == '"0f-3"'
+            assert answer.header("x-amz-checksum-crc32") is None
+        assert get.body == DATA[start:end]
+
+    @pytest.mark.parametrize("data", [DATA, b""])
+    @pytest_twisted.ensureDeferred
+    async def test_a_part_too_many(self, door: Door, data: bytes) -> None:
+        door.objects.store("unified", "k", data)
+        answer = await door.ask("GET", "/unified/k?partNumber=2")
+        assert (answer.status, answer.code) == (416, "InvalidPartNumber")
+        assert answer.field("ActualPartCount") == "1"
+        assert answer.field("PartNumberRequested") == "2"
+        assert (await door.ask("HEAD", "/unified/k?partNumber=2")).status == 416
+
+    @pytest_twisted.ensureDeferred
+    async def test_of_an_object_that_has_none(self, door: Door) -> None:
+        door.objects.store("unified", "k", DATA)
+        answer = await door.ask("GET", "/unified/k?partNumber=1")
+        assert (answer.status, answer.body) == (206, DATA)
+        assert answer.header("content-range") == "bytes 0-1023/1024"
+        assert answer.header("x-amz-mp-parts-count") is None
+
+    @pytest_twisted.ensureDeferred
+    async def test_of_an_upload_of_one_part(self, door: Door) -> None:
+        door.objects.store("unified", "k", DATA, etag="0f-1")
+        answer = await door.ask("HEAD", "/unified/k?partNumber=1")
+        assert answer.header("x-amz-mp-parts-count") == "1"
+
+    @pytest_twisted.ensureDeferred
+    async def test_empty_ones(self, door: Door) -> None:
+        door.objects.store("unified", "empty", b"")
+        answer = await door.ask("GET", "/unified/empty?partNumber=1")
+        assert (answer.status, answer.body) == (200, b"")
+        door.objects.store("unified", "k", DATA, etag="0f-2")
+        door.objects.part_sizes["k"] = (1024, 0)
+        last = await door.ask("GET", "/unified/k?partNumber=2")
+        assert (last.status, last.body) == (206, b"")
+        assert last.header("content-range") is None
+        assert not any("open" in event for event in door.objects.events)
+
+    @pytest.mark.parametrize(
+        ("line", "status"), [('If-Match: "x"', 412), ('If-None-Match: "0f-3"', 304)]
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_conditions_are_of_the_whole(
+        self, door: Door, line: str, status: int
+    ) -> None:
+        door.objects.store("unified", "k", DATA, etag="0f-3")
+        door.objects.part_sizes["k"] = self.PARTS
+        answer = await door.ask("GET", "/unified/k?partNumber=2", line)
+        assert answer.status == status
+
+    @pytest_twisted.ensureDeferred
+    async def test_beside_a_range(self, door: Door) -> None:
+        answer = await door.ask("GET", "/unified/k?partNumber=2", "Range: bytes=0-1")
+        assert (answer.status, answer.code) == (400, "InvalidRequest")
+
+    @pytest_twisted.ensureDeferred
+    async def test_no_such_key(self, door: Door) -> None:
+        answer = await door.ask("GET", "/unified/k?partNumber=1")
+        assert (answer.status, answer.code) == (404, "NoSuchKey")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_composite_checksum_says_so(door: Door) -> None:
+    door.objects.store("unified", "k", DATA, checksums={"crc32": "AAAAAA==-3"})
+    answer = await door.ask("HEAD", "/unified/k", "x-amz-checksum-mode: ENABLED")
+    assert answer.header("x-amz-checksum-crc32") == "AAAAAA==-3"
+    assert answer.header("x-amz-checksum-type") == "COMPOSITE"
+
+
 class TestOverrides:
     async def ask_signed(self, door: Door, query: str) -> Response:
         more = sign_headers(

@@ -1,0 +1,1 @@
+"""What embedded parts cannot show: an outside PostgreSQL over TLS, other backends."""
