@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, FileBodyProducer
@@ -81,19 +81,18 @@ class Probe:
             payload_hash=sha256(body).hexdigest(),
             now=datetime.now(UTC),
         )
-        asking = self._agent.request(
+        asking: Deferred[int] = self._agent.request(
             method.encode(),
             f"{self._endpoint}{path}".encode(),
             Headers({name: [value] for name, value in headers.items()}),
             FileBodyProducer(BytesIO(body)) if body else None,  # type: ignore[no-untyped-call]
         ).addCallback(_read_to_end)
-        try:
-            return cast(int, await asking.addTimeout(ANSWER_SECONDS, self._reactor))
-        except CancelledError:
-            raise
-        except Exception:
-            # Whatever it is, the server is not ready: its process is watched elsewhere.
-            return None
+        asking.addTimeout(ANSWER_SECONDS, self._reactor)
+        # Of its own, since Agent may wrap a cancellation in errors of its making. And
+        # whatever fails, the server is not ready: its process is watched elsewhere.
+        answer = Deferred[int | None]()
+        asking.addCallbacks(answer.callback, lambda _why: answer.callback(None))
+        return await answer
 
 
 def _read_to_end(response: IResponse) -> Deferred[int]:

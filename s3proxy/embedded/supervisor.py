@@ -162,7 +162,6 @@ class Supervisor:
         self._program = program
         self._clock = clock
         self._child: Child | None = None
-        self._stopping = False
         self._watch: Deferred[None] | None = None
 
     async def start(self) -> None:
@@ -171,13 +170,11 @@ class Supervisor:
 
         :raises EmbeddedError: It does not start; it is not running then.
         """
-        self._stopping = False
         self._child = await self._program.launch()
         self._watch = Deferred.fromCoroutine(self._keep_running())
 
     async def stop(self) -> None:
         """Stop it and wait until it has ended. Calling it again is fine."""
-        self._stopping = True
         if self._watch is not None:
             watch, self._watch = self._watch, None
             watch.cancel()
@@ -187,9 +184,7 @@ class Supervisor:
 
     async def _keep_running(self) -> None:
         backoff_seconds = FIRST_BACKOFF_SECONDS
-        # A launch under way may take a cancellation for a failure of its own and go
-        # on: hence the flag beside it.
-        while not self._stopping:
+        while True:
             assert self._child is not None
             started = self._clock.seconds()
             try:
@@ -201,7 +196,7 @@ class Supervisor:
                 )
                 if self._clock.seconds() - started > LAST_BACKOFF_SECONDS:
                     backoff_seconds = FIRST_BACKOFF_SECONDS
-                while not (self._child.is_running or self._stopping):
+                while not self._child.is_running:
                     await deferLater(self._clock, backoff_seconds)
                     backoff_seconds = min(2 * backoff_seconds, LAST_BACKOFF_SECONDS)
                     self._child = await self._program.launch()

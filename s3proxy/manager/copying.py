@@ -85,7 +85,7 @@ class Copies:
             op.key,
             content_length=source.size_bytes,
             content_md5=None if "-" in source.etag else source.etag,
-            checksums=dict(source.checksums),
+            checksums=dict(source.checksums) if "-" not in source.etag else {},
             content_type=kept.content_type,
             headers=dict(kept.headers),
             user_metadata=dict(kept.user_metadata),
@@ -150,7 +150,7 @@ class Copies:
                 done,
                 target.conditions,
                 least_part_bytes=0,
-                checksums=target.checksums,
+                checksums=source.checksums,
             )
         except BaseException:
             await self._abort(upload_id, target)

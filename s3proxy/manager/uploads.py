@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from attrs import define
 
-from s3proxy.errors import InvalidPartOrder, MalformedXML
+from s3proxy.errors import InvalidPartOrder, MalformedXML, NoSuchUpload
 from s3proxy.manager.ports import Body
 from s3proxy.manager.upload_ports import NewUpload, UploadLedger
 from s3proxy.manager.writes import PartWrite
@@ -20,16 +19,18 @@ from s3proxy.model import (
     PartPage,
     UploadPage,
 )
+from s3proxy.s3.uploads import (
+    AbortMultipartUpload,
+    CompleteMultipartUpload,
+    CreateMultipartUpload,
+    ListMultipartUploads,
+    ListParts,
+    UploadPart,
+)
+from s3proxy.s3.whole_checksums import check_completion
 
-if TYPE_CHECKING:
-    from s3proxy.s3.uploads import (
-        AbortMultipartUpload,
-        CompleteMultipartUpload,
-        CreateMultipartUpload,
-        ListMultipartUploads,
-        ListParts,
-        UploadPart,
-    )
+#: S3's limit; part numbers go up to it.
+MAX_PARTS = 10_000
 
 
 @define(eq=False)
@@ -72,8 +73,10 @@ class Uploads:
         Turn parts into the object. No backend is called, no byte is moved.
 
         :raises InvalidPartOrder: The list does not ascend.
-        :raises InvalidPart: One is not there, or has another ETag; or EntityTooSmall,
-            PreconditionFailed, NoSuchUpload. The upload stays as it was.
+        :raises InvalidPart: One is not there, or has another ETag or checksum; or
+            EntityTooSmall, PreconditionFailed, NoSuchUpload. The upload stays.
+        :raises BadDigest: The object's checksum is not what the client says; or
+            InvalidRequest, its size.
         """
         if not parts:
             raise MalformedXML()
@@ -81,7 +84,33 @@ class Uploads:
         if any(a >= b for a, b in pairwise(numbers)):
             raise InvalidPartOrder()
         return await self._uploads.complete(
-            op.upload_id, op.bucket, op.key, parts, op.conditions
+            op.upload_id,
+            op.bucket,
+            op.key,
+            parts,
+            op.conditions,
+            checksums=await self._checked(op, parts),
+        )
+
+    async def _checked(
+        self, op: CompleteMultipartUpload, parts: Sequence[CompletedPart]
+    ) -> dict[str, str]:
+        """What the client says of sizes and checksums, against the parts' rows."""
+        try:
+            upload = await self._uploads.find(op.upload_id, op.bucket, op.key)
+        except NoSuchUpload:
+            # Completed already, perhaps: then the stored answer is all there is to say.
+            return {}
+        says_something = op.object_size is not None or any(p.checksums for p in parts)
+        if upload.checksum_algorithm is None and not says_something:
+            return {}
+        stored, _ = await self._uploads.list_parts(op.upload_id, 0, MAX_PARTS)
+        return check_completion(
+            op,
+            parts,
+            {part.part_number: part for part in stored},
+            upload.checksum_algorithm,
+            upload.checksum_type,
         )
 
     async def abort(self, op: AbortMultipartUpload) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from attrs import evolve, frozen
 
@@ -13,9 +13,7 @@ from s3proxy.manager.upload_ports import UploadLedger
 from s3proxy.model import Claim, Copy, ObjectInfo, PartInfo
 from s3proxy.plan.description import describe
 from s3proxy.s3.operation import PutObject
-
-if TYPE_CHECKING:
-    from s3proxy.s3.uploads import UploadPart
+from s3proxy.s3.uploads import UploadPart
 
 R = TypeVar("R", covariant=True)
 

@@ -60,6 +60,13 @@ _MAKE: Mapping[str, Callable[[], _Hash]] = {
 }
 
 
+def digest(algorithm: str, data: bytes) -> bytes:
+    """One checksum of *data*, raw."""
+    running = _MAKE[algorithm]()
+    running.update(data)
+    return running.digest()
+
+
 class Digests:
     """
     Everything that is computed of one body, each algorithm once.

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pytest_twisted import ensureDeferred
@@ -374,6 +374,29 @@ class LedgerContract:
         await committed(world, claim)
         assert await world.janitor.reap(10) == 0
         assert world.states() == {claim.copy.copy_id: CopyState.LIVE}
+
+    @ensureDeferred
+    async def test_replace_metadata(self, world: World) -> None:
+        """Other headers and a new time; a version that is gone stays gone."""
+        world.set_limit("one", 0)
+        _, before = await put(world)
+        replace = world.ledger.replace_metadata
+        with pytest.raises(PreconditionFailed):
+            await replace(before, None, {}, {}, ABSENT)
+        after = await replace(before, "t/p", {"x": "y"}, {"u": "m"}, PRESENT)
+        assert after is not None
+        assert after == evolve(
+            before,
+            content_type="t/p",
+            headers={"x": "y"},
+            user_metadata={"u": "m"},
+            last_modified=after.last_modified,
+        )
+        assert after.last_modified >= before.last_modified
+        assert await world.ledger.head(BUCKET, "k") == after
+        _, new = await put(world, etag="new")
+        assert await replace(before, None, {}, {}, ANY) is None
+        assert await world.ledger.head(BUCKET, "k") == new
 
     # Unknown outcomes ---
 

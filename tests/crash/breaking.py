@@ -87,7 +87,8 @@ def _wire(owner: type[Any], method: str, step: str) -> None:
 
 
 def _wire_statements() -> None:
-    inner = QuietConnection._runQuery
+    connection: Any = QuietConnection
+    inner = connection._runQuery
 
     def outer(self: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
         # libpq hands a statement to the kernel before this returns.

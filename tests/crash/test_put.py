@@ -105,7 +105,6 @@ def test_a_put_that_lands_late_is_deleted_again(relayed: RelayedGround) -> None:
     assert relayed.stored() == []
     caught.deliver()
     assert relayed.stored() == [SMALL]
-    relayed.restart()
     relayed.verify()
     assert read(relayed.client, relayed.key) is None
 

@@ -38,6 +38,13 @@ def query(config: DatabaseConfig, statement: str) -> Any:
         connection.close()
 
 
+def stop_watching(server: EmbeddedPostgres) -> None:
+    """As if the process that started it were gone."""
+    watch = server._supervisor._watch
+    assert watch is not None
+    watch.cancel()
+
+
 def server_pid(data_dir: Path) -> int:
     text = (data_dir / "postgres" / "pg" / "postmaster.pid").read_text()
     return int(text.splitlines()[0])
@@ -100,7 +107,7 @@ async def test_server_of_another_run_is_replaced(data_dir: Path) -> None:
     config = await left.start()
     query(config, "CREATE TABLE t AS SELECT 7 AS n")
     pid = server_pid(data_dir)
-    left._supervisor._stopping = True  # as if its own process were gone
+    stop_watching(left)
     server = make(data_dir)
     config = await server.start()
     assert server_pid(data_dir) != pid

@@ -138,28 +138,17 @@ async def test_killed_owner_loses_nothing(
     await put(parts.backends[1], "k", b"x")
     query(parts.database, "CREATE TABLE t AS SELECT 7 AS n")
     pids = postgres_pid(data_dir), s3_pid(data_dir)
+    # Ctrl-C reaches a whole session's foreground: the servers must not be in ours.
+    assert [os.getsid(pid) for pid in pids] == list(pids)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    for pid in pids:
+        await gone(pid)
     again = make(data_dir)
     assert await again.start() == parts
     assert query(parts.database, "SELECT n FROM t") == [(7,)]
     assert await get(parts.backends[1], "k") == b"x"
-    for pid in pids:
-        await gone(pid)
     await again.stop()
-
-
-@ensureDeferred
-async def test_killed_owner_leaves_no_server(
-    data_dir: Path, hold: Callable[[], Holder]
-) -> None:
-    """After a SIGKILL nothing keeps running, even if nobody starts again."""
-    process, _parts = hold()
-    pids = postgres_pid(data_dir), s3_pid(data_dir)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    for pid in pids:
-        await gone(pid)
 
 
 @ensureDeferred

@@ -215,6 +215,31 @@ class MemoryLedger:
         if row is not None:
             self._abandon(row, delete_twice=landed)
 
+    async def replace_metadata(
+        self,
+        current: ObjectInfo,
+        content_type: str | None,
+        headers: Mapping[str, str],
+        user_metadata: Mapping[str, str],
+        conditions: WriteConditions,
+    ) -> ObjectInfo | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        self._called("replace_metadata")
+        if not conditions.hold(current.etag):
+            raise PreconditionFailed()
+        found = self._objects.get((current.bucket, current.key))
+        if found is None or found[0].object_id != current.object_id:
+            return None
+        info = evolve(
+            found[0],
+            content_type=content_type,
+            headers=dict(headers),
+            user_metadata=dict(user_metadata),
+            last_modified=self._date(),
+        )
+        self._objects[current.bucket, current.key] = info, found[1]
+        return info
+
     async def delete(self, bucket: str, key: str) -> None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("delete")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -22,8 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from hypothesis.strategies import DataObject
-from pytest_twisted import blockon, ensureDeferred
-from twisted.internet.defer import Deferred
+from pytest_twisted import ensureDeferred
 from twisted.internet.task import Clock
 
 from s3proxy.errors import (
@@ -39,6 +38,7 @@ from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
 from s3proxy.store.uploads import PostgresUploads
+from tests.blocking import blocking, wait
 from tests.contracts.ledger import (
     ANY,
     BUCKET,
@@ -393,12 +393,7 @@ async def collect(world: World, backend: str) -> int:
     return await world.janitor.collected(await world.janitor.collect(backend, 1000))
 
 
-def wait(work: Coroutine[Any, Any, Any]) -> Any:
-    """Let the reactor run until it is done."""
-    return blockon(Deferred.fromCoroutine(work))
-
-
-def run_machine(make_world: Any, examples: int) -> None:
+async def run_machine(make_world: Callable[[], World], examples: int) -> None:
     """Random sequences of everything above."""
 
     class Here(Ledger):
@@ -408,19 +403,20 @@ def run_machine(make_world: Any, examples: int) -> None:
                 self._world: World = make_world()
             return self._world
 
-    run_state_machine_as_test(
-        Here, settings=settings(max_examples=examples, stateful_step_count=40)
-    )
+    how = settings(max_examples=examples, stateful_step_count=40)
+    await blocking(lambda: run_state_machine_as_test(Here, settings=how))
 
 
-def test_any_sequence_in_postgres(db: Database, pool: Pool) -> None:
+@ensureDeferred
+async def test_any_sequence_in_postgres(db: Database, pool: Pool) -> None:
     """I3, at every step; and nothing is left over in the end."""
-    run_machine(lambda: postgres_world(db, pool), 25)
+    await run_machine(lambda: postgres_world(db, pool), 25)
 
 
-def test_any_sequence_in_memory() -> None:
+@ensureDeferred
+async def test_any_sequence_in_memory() -> None:
     """The fake is no more forgiving."""
-    run_machine(MemoryUploadsWorld, 50)
+    await run_machine(MemoryUploadsWorld, 50)
 
 
 # Many at once ---
@@ -571,7 +567,7 @@ async def test_ten_thousand_parts(db: Database, pool: Pool) -> None:
     world.set_limit("one", 0)
     times = []
     # A connection plans anew for its first statements, and then no longer.
-    for _ in range(8):
+    for _ in range(7):
         upload_id = await create(world)
         parts = fill_upload(db, upload_id, 10_000, 5 * 1024**3)
         begin = time.monotonic()
@@ -594,7 +590,8 @@ def fill_upload(
     db.sql(
         """
         WITH new AS MATERIALIZED (
-            SELECT n, ledger_ulid() AS id FROM generate_series(1, %(count)s) AS n),
+            SELECT n, gen_random_uuid()::text AS id
+              FROM generate_series(1, %(count)s) AS n),
         parts AS (
             INSERT INTO multipart_parts (upload_id, part_number, part_id, etag,
                                          size_bytes)
