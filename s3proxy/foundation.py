@@ -19,7 +19,7 @@ from s3proxy.backend.client import S3Backend
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
-from s3proxy.errors import StoreUnavailable
+from s3proxy.errors import StoreError, StoreUnavailable
 from s3proxy.store.checks import Checks
 from s3proxy.store.connection import connect
 from s3proxy.store.dsn import connection_arguments, resolved
@@ -73,25 +73,27 @@ async def open_foundation(config: Config, *, reactor: Any) -> Foundation:
         database = config.database or parts.database
         assert database is not None
         await _prepare(database, reactor)
-        pool = Pool(
-            connection_arguments(database),
-            reactor,
-            max_connections=database.max_conns,
-            connect_timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
-        )
-        registry = Registry(pool)
-        configs = config.backends or parts.backends
-        return Foundation(
-            embedded,
-            pool,
-            registry,
-            tuple(configs),
-            {each.name: S3Backend(each, reactor=reactor, now=_now) for each in configs},
-            await registry.installation_id(),
-        )
     except BaseException:
         await embedded.stop()
         raise
+    pool = Pool(
+        connection_arguments(database),
+        reactor,
+        max_connections=database.max_conns,
+        connect_timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
+    )
+    try:
+        registry = Registry(pool)
+        installation_id = await registry.installation_id()
+    except BaseException:
+        pool.close()
+        await embedded.stop()
+        raise
+    configs = tuple(config.backends or parts.backends)
+    backends = {
+        each.name: S3Backend(each, reactor=reactor, now=_now) for each in configs
+    }
+    return Foundation(embedded, pool, registry, configs, backends, installation_id)
 
 
 async def register(foundation: Foundation, accept_moved: Collection[str]) -> None:
@@ -143,9 +145,12 @@ async def _prepare(database: DatabaseConfig, reactor: Any) -> None:
         ) from why
     try:
         await apply_schema(connection)
-    except psycopg2.Error as why:
+    except StoreError:
+        raise
+    except Exception as why:
         raise StoreUnavailable(
-            f"cannot apply the schema to {tried}: {str(why).strip()}"
+            f"cannot apply the schema to {tried}: "
+            f"{str(why).strip() or type(why).__name__}"
         ) from why
     finally:
         connection.close()

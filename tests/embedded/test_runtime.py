@@ -60,7 +60,7 @@ def hold(data_dir: Path) -> Iterator[Callable[[], Holder]]:
     yield start
     for process in started:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def has(data_dir: Path, name: str) -> bool:
@@ -69,7 +69,7 @@ def has(data_dir: Path, name: str) -> bool:
 
 async def gone(pid: int) -> None:
     """Wait until there is no process *pid*."""
-    for _poll in range(200):
+    for _poll in range(1200):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -115,8 +115,8 @@ async def test_other_process_ends_and_we_take_over(
     beside = make(data_dir)
     await beside.start()
     process.terminate()
-    await deferToThread(process.wait, 20)
-    for _poll in range(300):
+    await deferToThread(process.wait, 60)
+    for _poll in range(1200):
         await deferLater(reactor, 0.05)  # type: ignore[arg-type]
         if has(data_dir, "state.json"):
             break
