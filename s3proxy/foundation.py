@@ -80,6 +80,8 @@ async def open_foundation(config: Config, *, reactor: Any) -> Foundation:
         connection_arguments(database),
         reactor,
         max_connections=database.max_conns,
+        min_connections=database.min_conns,
+        max_lifetime_seconds=database.max_conn_lifetime_seconds,
         connect_timeout_seconds=_CONNECT_TIMEOUT_SECONDS,
     )
     try:

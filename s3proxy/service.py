@@ -192,7 +192,8 @@ class Daemon(Service):
         extend = Job(
             "extend leases", settings.lease_seconds / 3, leases.extend, self.reactor
         )
-        self._jobs = Jobs([extend, collect])
+        trim = Job("trim connections", 30.0, pool.trim, self.reactor)
+        self._jobs = Jobs([extend, collect, trim])
         writer = Writer(
             ledger,
             leases,

@@ -8,13 +8,14 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="curl postgresql"
+PACKAGES="curl openssl postgresql"
 CLIENTS=.venv-clients
 WHEELS="awscli s3cmd"
 PYTHON=${PYTHON:-python3}
 
 missing() {
     command -v curl >/dev/null || echo curl
+    command -v openssl >/dev/null || echo openssl
     ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 }
 
@@ -29,12 +30,15 @@ if [ -n "$(missing)" ]; then
         echo "    sudo apt-get update && sudo apt-get install $(missing | xargs)" >&2
         exit 1
     fi
-    # Debian starts a server of its own on port 5432; the tests start theirs themselves.
-    mkdir -p /etc/postgresql-common
-    [ -e /etc/postgresql-common/createcluster.conf ] ||
-        echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
+    if missing | grep -q postgresql; then
+        # Debian would start a server on port 5432; the tests start theirs themselves.
+        apt-get install -y -qq --no-install-recommends postgresql-common
+        settings=/etc/postgresql-common/createcluster.conf
+        grep -qs '^create_main_cluster' $settings ||
+            echo "create_main_cluster = false" >>$settings
+    fi
     # shellcheck disable=SC2046,SC2086 # one word a package
     apt-get install -y -qq --no-install-recommends $(missing)
 fi

@@ -63,11 +63,14 @@ class Connection:
     An open connection in autocommit mode, one statement at a time.
 
     :ivar broken: Whether it must not be used again.
+    :ivar opened_seconds: When it was opened, by the clock.
+    :ivar idle_since_seconds: When it was last given back.
     """
 
     def __init__(self, inner: QuietConnection, clock: IReactorTime) -> None:
         self._inner = inner
         self._clock = clock
+        self.opened_seconds = self.idle_since_seconds = clock.seconds()
         self._failed = False
         self._prepared: dict[str, str | None] = {}
 

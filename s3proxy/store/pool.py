@@ -39,12 +39,18 @@ class Pool:
     """
     :ivar arguments: libpq's, before names are resolved.
     :ivar max_connections: More callers than this wait.
+    :ivar min_connections: So many stay open when idle; see :meth:`trim`.
+    :ivar idle_seconds: How long one may be unused before it counts as spare.
+    :ivar max_lifetime_seconds: A connection is replaced when it is older.
     :ivar max_waiting: More waiting callers than this fail at once.
     """
 
     arguments: Mapping[str, Any]
     reactor: Any
     max_connections: int = 10
+    min_connections: int = 0
+    max_lifetime_seconds: float = 3600.0
+    idle_seconds: float = 60.0
     max_waiting: int = 1000
     connect_timeout_seconds: float = 10.0
     statement_timeout_seconds: float = 15.0
@@ -84,6 +90,20 @@ class Pool:
         work = Deferred.fromCoroutine(self._fresh(sql, parameters))
         rows: list[Row] = await shield(work)
         return rows
+
+    async def trim(self) -> None:
+        """
+        Close connections that have been idle for long, but for the least number.
+
+        To be called now and then. The latest used are the ones that stay.
+        """
+        now = self.reactor.seconds()
+        # _idle is a stack: the longest unused are at its bottom.
+        spare = self._count - self.min_connections
+        for connection in tuple(self._idle[: max(spare, 0)]):
+            if now - connection.idle_since_seconds >= self.idle_seconds:
+                self._idle.remove(connection)
+                self._drop(connection)
 
     def close(self) -> None:
         """Close what is idle now, and what is in use when it comes back."""
@@ -161,8 +181,7 @@ class Pool:
                 connection = self._idle.pop()
                 if not connection.broken:
                     return connection
-                self._count -= 1
-                connection.close()
+                self._drop(connection)
             if self._count < self.max_connections:
                 self._count += 1
                 try:
@@ -192,12 +211,21 @@ class Pool:
         turn.errback(StoreUnavailable(f"no free connection for {seconds:g} s"))
 
     def _give_back(self, connection: Connection) -> None:
-        if connection.broken or self._closed:
-            self._count -= 1
-            connection.close()
+        now = self.reactor.seconds()
+        if (
+            connection.broken
+            or self._closed
+            or now - connection.opened_seconds >= self.max_lifetime_seconds
+        ):
+            self._drop(connection)
         else:
+            connection.idle_since_seconds = now
             self._idle.append(connection)
         self._wake_one()
+
+    def _drop(self, connection: Connection) -> None:
+        self._count -= 1
+        connection.close()
 
     def _wake_one(self) -> None:
         if self._waiting:

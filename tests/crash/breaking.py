@@ -86,8 +86,7 @@ def _wire(owner: type[Any], method: str, step: str) -> None:
     setattr(owner, method, outer)
 
 
-def _wire_statements() -> None:
-    connection: Any = QuietConnection
+def _wire_statements(connection: Any) -> None:
     inner = connection._runQuery
 
     def outer(self: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
@@ -104,5 +103,5 @@ def _wire_statements() -> None:
 if __name__ == "__main__":
     for each in STEPS:
         _wire(*each)
-    _wire_statements()
+    _wire_statements(QuietConnection)
     main()

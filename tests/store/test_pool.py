@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
@@ -381,3 +381,29 @@ async def test_nobody_listens(frail: PostgresServer, make_pool: MakePool) -> Non
     few = make_pool(frail.config("nosuch"), max_connections=1)
     failed = await outcomes([begun(few, "SELECT 1") for _ in range(5)])
     assert {type(each) for each in failed} == {StoreUnavailable}
+
+
+@ensureDeferred
+async def test_spare_connections_are_closed(db: Database, make_pool: MakePool) -> None:
+    """After a time without use, down to the least number; used ones stay."""
+    pool = make_pool(db.config, max_connections=4, min_connections=2, idle_seconds=0.0)
+    await gatherResults(
+        [Deferred.fromCoroutine(pool.query("SELECT pg_sleep(0.05)")) for _ in range(4)]
+    )
+    assert len(pool._idle) == 4
+    await pool.trim()
+    assert len(pool._idle) == 2
+    pool.idle_seconds = 60.0
+    pool.min_connections = 0
+    await pool.trim()
+    assert len(pool._idle) == 2
+
+
+@ensureDeferred
+async def test_old_connections_are_replaced(db: Database, make_pool: MakePool) -> None:
+    """One that is past its lifetime is closed when it comes back."""
+    pool = make_pool(db.config, max_lifetime_seconds=0.0)
+    ((first,),) = await pool.query("SELECT pg_backend_pid()")
+    ((second,),) = await pool.query("SELECT pg_backend_pid()")
+    assert first != second
+    assert pool._idle == []

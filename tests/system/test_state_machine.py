@@ -82,7 +82,10 @@ def bodies() -> st.SearchStrategy[bytes]:
 
 def metadata() -> st.SearchStrategy[dict[str, str]]:
     """User metadata as on the wire: values are bytes, latin-1 decoded."""
-    texts = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f"))
+    characters = st.characters(
+        codec="utf-8", min_codepoint=32, exclude_characters="\x7f"
+    )
+    texts = st.text(characters)
     values = texts.map(lambda text: text.encode()[:100].decode("latin-1"))
     names = st.sampled_from(["a", "mtime", "long-name", "x.y_z"])
     return st.dictionaries(
