@@ -34,9 +34,11 @@ def parse(*arguments: str) -> Options:
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # Unbuffered output would hide what is not flushed at the end.
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     return subprocess.run(
         [sys.executable, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,

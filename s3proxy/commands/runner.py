@@ -34,9 +34,11 @@ def exit_with(code: int) -> None:
 
 
 def _leave(code: int) -> None:
-    for stream in (sys.stdout, sys.stderr):
+    # Not sys.stdout: twistd has put its log there by now.
+    for stream in (sys.__stdout__, sys.__stderr__):
         with suppress(OSError, ValueError):
-            stream.flush()
+            if stream is not None:
+                stream.flush()
     os._exit(code)
 
 

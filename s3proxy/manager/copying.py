@@ -11,7 +11,7 @@ from __future__ import annotations
 from attrs import define
 from twisted.logger import Logger
 
-from s3proxy.errors import NoSuchKey, S3Error, ServiceUnavailable, StoreError
+from s3proxy.errors import BackendError, S3Error, ServiceUnavailable, StoreError
 from s3proxy.manager.objects import Objects
 from s3proxy.manager.ports import Ledger
 from s3proxy.manager.reading import ObjectReader
@@ -40,12 +40,21 @@ class SourceBody:
     _reader: ObjectReader | None = None
 
     async def read(self) -> bytes:
-        """See :class:`~s3proxy.manager.ports.Body`; or BackendError."""
+        """
+        See :class:`~s3proxy.manager.ports.Body`.
+
+        :raises ServiceUnavailable: No copy of the source can go on.
+        """
         if self._reader is None:
             self._reader = await self._objects.open(
                 self._stored, self._start, self._end
             )
-        return await self._reader.read()
+        try:
+            return await self._reader.read()
+        except BackendError as why:
+            raise ServiceUnavailable(
+                "No backend that holds the source goes on answering. Please try again."
+            ) from why
 
     def close(self) -> None:
         """Drop what is open; at or after the end it is fine."""
@@ -77,7 +86,11 @@ class Copies:
         source = stored.info
         check_copy(op.source_conditions, source.etag, source.last_modified)
         if op.is_to_itself:
-            return await self._replace_metadata(op, source)
+            changed = await self._ledger.replace_metadata(
+                source, op.content_type, op.headers, op.user_metadata, op.conditions
+            )
+            # Overwritten meanwhile: it is the new version that is copied.
+            return await self.copy(op) if changed is None else changed
         kept = op if op.replace_metadata else source
         is_multipart = "-" in source.etag and source.size_bytes > 0
         target = PutObject(
@@ -129,7 +142,10 @@ class Copies:
 
     async def _copy_parts(self, target: PutObject, stored: StoredObject) -> ObjectInfo:
         source = stored.info
-        parts = await self._ledger.parts(source.object_id, 0, source.size_bytes)
+        # One byte more, for an empty last part.
+        parts = await self._ledger.parts(source.object_id, 0, source.size_bytes + 1)
+        if not parts:
+            raise ServiceUnavailable("The source was overwritten. Please try again.")
         upload_id = await self._uploads.create(
             NewUpload(
                 target.bucket,
@@ -181,11 +197,3 @@ class Copies:
         except (S3Error, StoreError) as why:
             # The job for stale uploads does the same, later.
             self._log.warn("upload {id} left: {why}", id=upload_id, why=why)
-
-    async def _replace_metadata(self, op: CopyObject, source: ObjectInfo) -> ObjectInfo:
-        changed = await self._ledger.replace_metadata(
-            source, op.content_type, op.headers, op.user_metadata, op.conditions
-        )
-        if changed is None:
-            raise NoSuchKey(fields={"Key": op.key})
-        return changed

@@ -15,6 +15,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.upload import S3Upload
@@ -23,6 +24,7 @@ from s3proxy.store.connection import QuietConnection
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.web.app import App
+from tests.crash.statements import Statements
 
 ENVIRONMENT = "S3PROXY_TESTS_TRIP_WIRE"
 
@@ -88,16 +90,18 @@ def _wire(owner: type[Any], method: str, step: str) -> None:
 
 def _wire_statements(connection: Any) -> None:
     inner = connection._runQuery
+    spoken: WeakKeyDictionary[Any, Statements] = WeakKeyDictionary()
 
     def outer(self: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
         # libpq hands a statement to the kernel before this returns.
         answer = inner(self, sql, *args, **kwargs)
+        text = spoken.setdefault(self, Statements()).text_of(sql)
         for words, point in SENT.items():
-            if words in sql:
+            if words in text:
                 reached(point)
         return answer
 
-    QuietConnection._runQuery = outer
+    connection._runQuery = outer
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from attrs import define, evolve, field
 
 from s3proxy.config import BackendConfig, DatabaseConfig
+from tests.crash.statements import Statements
 
 PATIENCE_SECONDS = 20.0
 
@@ -40,7 +41,7 @@ Fate = Literal["lose", "drop", "hold", "cut", "mute"]
 class Caught:
     """One message that is to be caught; :meth:`wait` until it was."""
 
-    words: bytes
+    words: str
     fate: Fate
     answer: bytes = b""
     _happened: threading.Event = field(factory=threading.Event)
@@ -82,12 +83,12 @@ class _Catching:
 
     def catch(self, words: str, fate: Fate) -> Caught:
         """Catch the next message that has *words* in it, once."""
-        caught = Caught(words.encode(), fate)
+        caught = Caught(words, fate)
         with self._lock:
             self._wanted.append(caught)
         return caught
 
-    def take(self, message: bytes) -> Caught | None:
+    def take(self, message: str) -> Caught | None:
         """The order for this message, if there is one."""
         with self._lock:
             for each in self._wanted:
@@ -154,10 +155,15 @@ class DatabaseRelay(_Catching):
         try:
             head = _exactly(near, 4)
             far.sendall(head + _exactly(near, struct.unpack("!I", head)[0] - 4))
+            statements = Statements()
             while True:
                 head = _exactly(near, 5)
-                message = head + _exactly(near, struct.unpack("!I", head[1:])[0] - 4)
-                caught = self.take(message)
+                content = _exactly(near, struct.unpack("!I", head[1:])[0] - 4)
+                message = head + content
+                caught = None
+                if head[:1] == b"Q":
+                    sql = content.rstrip(b"\0").decode()
+                    caught = self.take(statements.text_of(sql))
                 if self.down:
                     break
                 if caught is None:
@@ -293,8 +299,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         length = int(self.headers.get("content-length", 0))
         body = self.rfile.read(length)
-        line = f"{self.command} {self.path}".encode()
-        caught = self.relay.take(line)
+        caught = self.relay.take(f"{self.command} {self.path}")
         if len(body) < length or self.relay.down:
             self._break_off()
             return
