@@ -34,12 +34,16 @@ def exit_with(code: int) -> None:
 
 
 def _leave(code: int) -> None:
+    _flush()
+    os._exit(code)
+
+
+def _flush() -> None:
     # Not sys.stdout: twistd has put its log there by now.
     for stream in (sys.__stdout__, sys.__stderr__):
         with suppress(OSError, ValueError):
             if stream is not None:
                 stream.flush()
-    os._exit(code)
 
 
 class CommandService(Service):
@@ -98,6 +102,8 @@ class CommandService(Service):
             self._tell(str(why) or type(why).__name__)
         except Exception:
             self.log.failure("{command} failed", command=self.command)
+        # Now: twistd may end by a signal, and then nothing runs at exit.
+        _flush()
         self._leave(code)
         with suppress(ReactorNotRunning):
             self._reactor.stop()

@@ -146,6 +146,7 @@ class Copies:
         parts = await self._ledger.parts(source.object_id, 0, source.size_bytes + 1)
         if not parts:
             raise ServiceUnavailable("The source was overwritten. Please try again.")
+        stored = StoredObject(source, parts)
         upload_id = await self._uploads.create(
             NewUpload(
                 target.bucket,

@@ -293,7 +293,7 @@ async def test_a_failure_in_the_middle(stage: UploadStage, call: str) -> None:
     await stage.put("to", b"old")
     # The first part goes well: of a read it takes two, the second being the end.
     stage.one.fail(call, *[None] * (2 if call == "read" else 1), *[broke_off] * 9)
-    stage.two.fail(call, *[broke_off] * 9)
+    stage.two.fail(call, *[BackendUnavailable("two", "broke off")] * 9)
     with pytest.raises(ServiceUnavailable):
         await copy(stage)
     stage.heal()
