@@ -273,12 +273,10 @@ class S3Backend:
 
 
 def _raw(headers: dict[str, str]) -> Headers:
-    return Headers(
-        {
-            name.encode("latin-1"): [value.encode("latin-1")]
-            for name, value in headers.items()
-        }
-    )
+    raw = Headers()
+    for name, value in headers.items():
+        raw.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
+    return raw
 
 
 def _version(version_id: str | None) -> dict[str, str]:

@@ -34,6 +34,8 @@ def bare_etag(header: str | None) -> str | None:
 
 def parse_error(body: bytes) -> tuple[str, str] | None:
     """Code and message of an ``<Error>`` document; None when *body* is no such."""
+    if not body:  # as after every PUT and DELETE: no parser is made for that
+        return None
     try:
         root = _parse(body)
     except ValueError:

@@ -63,7 +63,7 @@ class Signal:
         """
         waiting: Deferred[None] = Deferred(self._forget)
         self._waiting = waiting
-        timer = self._clock.callLater(seconds, self._expire, Stalled(what, seconds))
+        timer = self._clock.callLater(seconds, self._expire, what, seconds)
         try:
             await waiting
         finally:
@@ -73,10 +73,10 @@ class Signal:
     def _forget(self, _waiting: Deferred[None]) -> None:
         self._waiting = None
 
-    def _expire(self, why: Stalled) -> None:
+    def _expire(self, what: str, seconds: float) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            waiting.errback(why)
+            waiting.errback(Stalled(what, seconds))
 
 
 def limited(

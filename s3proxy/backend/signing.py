@@ -170,12 +170,10 @@ class SigningAgent:
             payload_hash=payload_hash,
             now=self._now(),
         )
-        return Headers(
-            {
-                name.encode("latin-1"): [value.encode("latin-1")]
-                for name, value in plain.items()
-            }
-        )
+        signed = Headers()
+        for name, value in plain.items():
+            signed.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
+        return signed
 
 
 def _cancelled(why: Exception) -> bool:

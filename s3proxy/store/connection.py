@@ -48,14 +48,19 @@ class QuietConnection(txpostgres.Connection):  # type: ignore[misc]
         except psycopg2.Error:
             return main.CONNECTION_LOST
 
-    def _runQuery(self, *args: Any, **kwargs: Any) -> Deferred[list[Row]]:
-        # runQuery of a statement without rows raises after the write is committed.
+    def rows_of(self, *args: Any) -> Deferred[list[Row]]:
+        """
+        Run a statement; its rows, if it has any.
+
+        For runQuery, whose lock is for statements at the same time, of which there are
+        none here, and which fails after a statement without rows, once it is committed.
+        """
         cursor = self.cursor()
 
         def rows(done: Any) -> list[Row]:
             return done.fetchall() if done.description is not None else []
 
-        return cursor.execute(*args, **kwargs).addCallback(rows)  # type: ignore[no-any-return]
+        return cursor.execute(*args).addCallback(rows)  # type: ignore[no-any-return]
 
 
 class Connection:
@@ -100,7 +105,7 @@ class Connection:
         try:
             if recurs:
                 sql = await self._execute_of(sql)
-            rows: list[Row] = await self._inner.runQuery(sql, parameters)
+            rows: list[Row] = await self._inner.rows_of(sql, parameters)
             return rows
         except psycopg2.Error as why:
             if why.pgcode is None or why.pgcode in _STALE:
@@ -122,7 +127,7 @@ class Connection:
         if execute is None:
             name = f"s{list(self._prepared).index(sql)}"
             text, arguments = positional(sql)
-            await self._inner.runQuery(f"PREPARE {name} AS {text}", None)
+            await self._inner.rows_of(f"PREPARE {name} AS {text}", None)
             execute = self._prepared[sql] = f"EXECUTE {name}{arguments}"
         return execute
 

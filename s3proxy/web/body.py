@@ -158,6 +158,9 @@ class RequestBody:
             arrival, self._arrival = self._arrival, None
             arrival.callback(None)
 
+    def _give_up(self) -> None:
+        self.fail(RequestTimeout())
+
     async def _wait(self) -> None:
         """Wait for bytes, the end, or a failure: a client too slow is one."""
         limits = self._limits
@@ -167,7 +170,7 @@ class RequestBody:
             - self._waited_seconds
         )
         patience = max(0.0, min(limits.body_idle_seconds, allowed))
-        timer = self._clock.callLater(patience, self.fail, RequestTimeout())
+        timer = self._clock.callLater(patience, self._give_up)
         began = self._clock.seconds()
         self._arrival = Deferred()
         try:

@@ -89,7 +89,7 @@ def _wire(owner: type[Any], method: str, step: str) -> None:
 
 
 def _wire_statements(connection: Any) -> None:
-    inner = connection._runQuery
+    inner = connection.rows_of
     spoken: WeakKeyDictionary[Any, Statements] = WeakKeyDictionary()
 
     def outer(self: Any, sql: str, *args: Any, **kwargs: Any) -> Any:
@@ -101,7 +101,7 @@ def _wire_statements(connection: Any) -> None:
                 reached(point)
         return answer
 
-    connection._runQuery = outer
+    connection.rows_of = outer
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def test_every_key_of_the_example_is_in_the_file(
     tls: DebianPostgres, backends: list[BackendConfig]
 ) -> None:
     """Nothing was left out to make it start."""
-    daemon = Example(tls, backends)
-    used = paths(yaml.safe_load(daemon.config.read_text()))
+    with Example(tls, backends) as daemon:
+        used = paths(yaml.safe_load(daemon.config.read_text()))
     extra = {f".ledger.{n}" for n in ("lease", "grace", "late", "collect_interval")}
     assert used - extra == paths(yaml.safe_load(EXAMPLE))
 

@@ -403,14 +403,14 @@ async def run_machine(make_world: Callable[[], World], examples: int) -> None:
                 self._world: World = make_world()
             return self._world
 
-    how = settings(max_examples=examples, stateful_step_count=30)
+    how = settings(max_examples=examples, stateful_step_count=40)
     await blocking(lambda: run_state_machine_as_test(Here, settings=how))
 
 
 @ensureDeferred
 async def test_any_sequence_in_postgres(db: Database, pool: Pool) -> None:
     """I3, at every step; and nothing is left over in the end."""
-    await run_machine(lambda: postgres_world(db, pool), 12)
+    await run_machine(lambda: postgres_world(db, pool), 40)
 
 
 @ensureDeferred
