@@ -63,4 +63,4 @@ push:
 	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --push .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-clients build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
