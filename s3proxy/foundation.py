@@ -49,9 +49,11 @@ class Foundation:
     async def close(self) -> None:
         """Close connections, then stop the embedded servers."""
         self.pool.close()
-        for backend in self.backends.values():
-            await backend.close()
-        await self.embedded.stop()
+        try:
+            for backend in self.backends.values():
+                await backend.close()
+        finally:
+            await self.embedded.stop()
 
 
 async def open_foundation(config: Config, *, reactor: Any) -> Foundation:

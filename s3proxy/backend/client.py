@@ -78,7 +78,10 @@ class S3Backend:
         )
         self._treq = HTTPClient(self._agent)
         self._address = self._agent.address
-        self._places = DeferredSemaphore(limits.connections)
+        # Apart, so that slow readers do not keep writes and deletes waiting.
+        self._writes, self._reads, self._calls = (
+            DeferredSemaphore(limits.connections) for _ in range(3)
+        )
         self._soon: Callable[[Callable[[], None]], object] = lambda call: (
             reactor.callLater(0, call)
         )
@@ -112,7 +115,7 @@ class S3Backend:
             clock=self._clock,
             soon=self._soon,
             limits=self._limits,
-            release=await self._take_place(),
+            release=await self._take_place(self._writes),
         )
         await upload.open()
         return upload
@@ -127,7 +130,7 @@ class S3Backend:
         whole = (start, end) == (0, copy.size_bytes)
         headers = {} if whole else {"range": f"bytes={start}-{end - 1}"}
         url = self._address.url(copy.backend_key, _version(copy.version_id))
-        release = await self._take_place()
+        release = await self._take_place(self._reads)
         try:
             response = await self._answer_to(
                 self._agent.request(b"GET", url.encode("ascii"), _raw(headers))
@@ -227,7 +230,7 @@ class S3Backend:
         """One control call, from its connection to the last byte of its answer."""
         # treq takes a parsed URL as it is, and a text to pieces.
         url = EncodedURL.from_text(self._address.url(key, query))
-        release = await self._take_place()
+        release = await self._take_place(self._calls)
         try:
             response = await self._answer_to(
                 self._treq.request(method, url, unbuffered=True, allow_redirects=False)
@@ -258,18 +261,18 @@ class S3Backend:
             raise unavailable(self.name, why) from why
         return Answer(response.code, response.headers, body)
 
-    async def _take_place(self) -> Callable[[], None]:
+    async def _take_place(self, places: DeferredSemaphore) -> Callable[[], None]:
         """Wait for a place among the concurrent calls; what is returned frees it."""
         seconds = self._limits.connect_seconds
         try:
             await limited(
-                self._places.acquire(), self._clock, seconds, "all connections busy"
+                places.acquire(), self._clock, seconds, "all connections busy"
             )
         except CancelledError:
             raise
         except Exception as why:
             raise BackendUnavailable(self.name, str(why), landed=False) from why
-        return self._places.release
+        return places.release
 
 
 def _raw(headers: dict[str, str]) -> Headers:

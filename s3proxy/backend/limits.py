@@ -23,7 +23,8 @@ class Limits:
     :ivar kept_seconds: An idle connection is kept for this long; less than backends
         keep theirs, since a PUT on a connection that they just closed is lost.
     :ivar kept_connections: Idle connections kept.
-    :ivar connections: Calls under way at once, each on a connection of its own.
+    :ivar connections: Reads under way at once, each on a connection of its own; writes
+        have as many places, and so have all other calls.
     """
 
     connect_seconds: float = 10.0

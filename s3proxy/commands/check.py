@@ -34,7 +34,7 @@ async def run(context: Context, *, settled: bool, out: TextIO) -> int:
     """
     Check, and print a table and every difference to *out*.
 
-    :param settled: Garbage and claims left over are differences, too.
+    :param settled: Garbage, claims and manifests to be written are differences, too.
     :returns: 0 clean, 1 not.
     :raises StoreUnavailable: The ledger cannot be read.
     """
@@ -60,6 +60,8 @@ async def run(context: Context, *, settled: bool, out: TextIO) -> int:
                 f"{each.name}: not settled: {each.claimed} claimed, "
                 f"{each.garbage} garbage, {each.abandoned} abandoned"
             )
+    if settled and (wanted := await context.checks.wanted_manifests()):
+        problems.append(f"not settled: {wanted} manifest copies to be written")
     _print_table(out, sums, reports)
     for problem in problems:
         out.write(f"{problem}\n")

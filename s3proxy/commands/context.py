@@ -67,6 +67,10 @@ class Checks(Protocol):
         """What the ledger alone shows to be wrong, a line each."""
         ...
 
+    async def wanted_manifests(self) -> int:
+        """How many objects wait for their manifest copy to be written."""
+        ...
+
 
 @frozen
 class Context:

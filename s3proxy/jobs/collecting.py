@@ -36,24 +36,41 @@ class Collector(Generic[D]):
     _log = Logger()
 
     async def round(self) -> int:
-        """Reap and collect once; returns how many rows were forgotten."""
-        if self.quiet():
-            return 0
-        while await self._janitor.reap(BATCH) == BATCH:
-            pass
-        await self._janitor.unpin_expired()
-        # One backend that is down must not hold up the others.
-        rounds = [
-            Deferred.fromCoroutine(self._collect(backend))
-            for backend in self._backends.values()
-        ]
+        """Reap, and collect on every backend; returns how many rows were forgotten."""
+        await self.reap()
+        rounds = [Deferred.fromCoroutine(self.collect(name)) for name in self._backends]
         outcomes = await DeferredList(rounds, consumeErrors=True)
         return sum(_results(outcomes))
 
-    async def _collect(self, backend: Backend) -> int:
+    async def reap(self) -> None:
+        """Abandon claims whose lease is over; forget pins that nobody renewed."""
+        if self.quiet():
+            return
+        while await self._janitor.reap(BATCH) == BATCH:
+            pass
+        await self._janitor.unpin_expired()
+
+    async def collect(self, name: str) -> int:
+        """
+        Delete what is due on one backend; returns how many rows were forgotten.
+
+        To be a job of its own for each: one that stalls must hold up no other.
+        """
+        if self.quiet():
+            return 0
+        forgotten = 0
+        while True:
+            taken, gone = await self._batch(self._backends[name])
+            forgotten += gone
+            # Where nothing can be deleted, the next round is soon enough.
+            if taken < BATCH or not gone:
+                return forgotten
+
+    async def _batch(self, backend: Backend) -> tuple[int, int]:
+        """How many rows were taken, and how many of them forgotten."""
         due = await self._janitor.collect(backend.name, BATCH)
         if not due:
-            return 0
+            return 0, 0
         gate = DeferredSemaphore(PARALLEL)
 
         async def delete(each: D) -> D | None:
@@ -71,7 +88,7 @@ class Collector(Generic[D]):
         done = [each for good, each in outcomes if good and each is not None]
         count = await self._janitor.collected(done) if done else 0
         _results(outcomes)
-        return count
+        return len(due), count
 
 
 def _results(outcomes: list[tuple[bool, Any]]) -> list[Any]:

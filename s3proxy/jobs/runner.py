@@ -17,6 +17,9 @@ from twisted.logger import Logger
 
 from s3proxy.errors import StoreError
 
+#: How long a stop waits for a round under way.
+STOP_SECONDS = 5.0
+
 
 @define(eq=False)
 class Job:
@@ -48,13 +51,25 @@ class Job:
             self._begin()
 
     async def stop(self) -> None:
-        """No further round; returns when the one under way has ended."""
+        """
+        No further round; returns when the one under way has ended, or does not end.
+
+        A round may be broken off anywhere: whatever it took is taken again later.
+        """
         if self._loop is not None and self._loop.running:
             self._loop.stop()
         if self._current is not None:
             done: Deferred[None] = Deferred()
-            self._current.addBoth(lambda _: done.callback(None))
+
+            def ended(_: object = None) -> None:
+                if not done.called:
+                    done.callback(None)
+
+            timer = self._clock.callLater(STOP_SECONDS, ended)
+            self._current.addBoth(ended)
             await done
+            if timer.active():
+                timer.cancel()
 
     def _begin(self) -> Deferred[None] | None:
         if self._current is not None:

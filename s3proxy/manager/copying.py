@@ -8,6 +8,9 @@ in one place than its largest part.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from attrs import define
 from twisted.logger import Logger
 
@@ -32,6 +35,9 @@ class SourceBody:
     Bytes *start* to *end* of an object, as a body; opened at the first read, when the
     copy has its claim.
     """
+
+    #: The source's checksums are asked for before.
+    trailer_checksums: ClassVar[Mapping[str, str]] = {}
 
     _objects: Objects
     _stored: StoredObject
@@ -134,7 +140,7 @@ class Copies:
         self, op: UploadPart, stored: StoredObject, start: int, end: int
     ) -> PartInfo:
         body = SourceBody(self._objects, stored, start, end)
-        write = PartWrite(op, self._uploads, self._installation_id)
+        write = PartWrite(op, body, self._uploads, self._installation_id)
         try:
             return await self._writer.store(write, body, sha256=None)
         finally:
@@ -180,6 +186,8 @@ class Copies:
     async def _copy_one(
         self, target: PutObject, upload_id: str, stored: StoredObject, part: Part
     ) -> CompletedPart:
+        # The whole copy may take longer than the grace, each part less.
+        await self._ledger.pin(stored.info.object_id)
         op = UploadPart(
             target.bucket,
             target.key,

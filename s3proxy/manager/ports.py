@@ -36,7 +36,12 @@ class CopyState(Enum):
 
 @frozen
 class NewObject:
-    """What a commit records of an object whose bytes are stored and verified."""
+    """
+    What a commit records of an object whose bytes are stored and verified.
+
+    :ivar needs_manifest: The backend object does not tell all of this, so that a
+        manifest copy is to be written.
+    """
 
     bucket: str
     key: str
@@ -46,6 +51,7 @@ class NewObject:
     headers: dict[str, str] = field(factory=dict)
     user_metadata: dict[str, str] = field(factory=dict)
     checksums: dict[str, str] = field(factory=dict)
+    needs_manifest: bool = False
 
 
 class Ledger(Protocol):
@@ -177,6 +183,15 @@ class Ledger(Protocol):
 class Body(Protocol):
     """A request's body as it arrives, pulled with back-pressure."""
 
+    @property
+    def trailer_checksums(self) -> Mapping[str, str]:
+        """
+        What came after the body, once its end was read, and is verified.
+
+        Algorithm to base64 value; empty where nothing came.
+        """
+        ...
+
     async def read(self) -> bytes:
         """
         The next bytes (at most 64 KiB); ``b""`` at the end of the declared length.
@@ -184,6 +199,7 @@ class Body(Protocol):
         The first call answers ``100 Continue`` where the client waits for it.
 
         :raises IncompleteBody: The body ended before its declared length.
+        :raises S3Error: A signature, a chunk or the trailer of a framed body is wrong.
         :raises RequestTimeout: The client sent nothing for too long.
         :raises ClientGone: The connection was lost.
         """

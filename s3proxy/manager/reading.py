@@ -63,9 +63,14 @@ class ObjectReader:
 
         :raises BackendError: No copy of the first part can be had.
         """
-        if self._parts:
-            await self._parts[0].open()
+        # Before the first copy is tried: it may take long to fail.
         self._pin_call = self._clock.callLater(self._grace_seconds / 2, self._pin)
+        try:
+            if self._parts:
+                await self._parts[0].open()
+        except BaseException:
+            self._close()
+            raise
 
     async def read(self) -> bytes:
         """

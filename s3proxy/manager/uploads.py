@@ -63,7 +63,7 @@ class Uploads:
 
         :raises NoSuchUpload: 404, before the body is read or, racing, at the commit.
         """
-        write = PartWrite(op, self._uploads, self._installation_id)
+        write = PartWrite(op, body, self._uploads, self._installation_id)
         return await self._writer.store(write, body, sha256=sha256)
 
     async def complete(

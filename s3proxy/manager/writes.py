@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from attrs import evolve, frozen
 
-from s3proxy.manager.ports import Ledger, NewObject, Stored
+from s3proxy.manager.ports import Body, Ledger, NewObject, Stored
 from s3proxy.manager.upload_ports import UploadLedger
 from s3proxy.model import Claim, Copy, ObjectInfo, PartInfo
-from s3proxy.plan.description import describe
+from s3proxy.plan.description import describe, describes_fully
 from s3proxy.s3.operation import PutObject
 from s3proxy.s3.uploads import UploadPart
 
@@ -56,6 +56,7 @@ class ObjectWrite:
     """PutObject: the body becomes the object's only part."""
 
     _op: PutObject
+    _body: Body
     _ledger: Ledger
     _installation_id: str
 
@@ -105,7 +106,10 @@ class ObjectWrite:
             content_type=op.content_type,
             headers=op.headers,
             user_metadata=op.user_metadata,
-            checksums=op.checksums,
+            checksums=_all_checksums(op, self._body),
+            needs_manifest=not describes_fully(
+                self.headers(claim.copy), op.content_type, op.headers, op.user_metadata
+            ),
         )
         return await self._ledger.commit(
             claim, new, op.conditions, stored.etag, stored.version_id
@@ -124,7 +128,7 @@ class ObjectWrite:
             last_modified=datetime.now(UTC),
             headers=op.headers,
             user_metadata=op.user_metadata,
-            checksums=op.checksums,
+            checksums=_all_checksums(op, self._body),
         )
 
 
@@ -133,6 +137,7 @@ class PartWrite:
     """UploadPart: the body becomes a part of an open upload."""
 
     _op: UploadPart
+    _body: Body
     _uploads: UploadLedger
     _installation_id: str
 
@@ -189,5 +194,15 @@ class PartWrite:
         """See :class:`Write`."""
         op = self._op
         return PartInfo(
-            op.part_number, md5, op.content_length, op.checksums, datetime.now(UTC)
+            op.part_number,
+            md5,
+            op.content_length,
+            _all_checksums(op, self._body),
+            datetime.now(UTC),
         )
+
+
+def _all_checksums(op: PutObject | UploadPart, body: Body) -> dict[str, str]:
+    """What the headers and, after the whole body, its trailer promised; all hold."""
+    trailer: Mapping[str, str] = body.trailer_checksums
+    return {**op.checksums, **trailer}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import define
+from attrs import define, field
 from twisted.logger import Logger
 
 from s3proxy.errors import (
@@ -42,6 +42,15 @@ from s3proxy.s3.operation import PutObject
 #: called, so that another backend can take it when the first one fails.
 KEPT_BYTES = 1024 * 1024
 
+#: Bodies kept at one time, in this process; beyond it small ones stream, too.
+KEPT_TOTAL_BYTES = 32 * 1024 * 1024
+
+#: What is handed to a backend's connection at a time, so that it shows progress.
+PIECE_BYTES = 64 * 1024
+
+#: For so long after a failed write a backend is asked last.
+SICK_SECONDS = 30.0
+
 _TRY_AGAIN = "The object could not be stored. The old one, if any, is unchanged."
 
 
@@ -61,6 +70,8 @@ class Writer:
     _installation_id: str
     _monotonic: Callable[[], float]
     _abandoned: Callable[[str], None]
+    _kept_bytes: int = 0
+    _failed_seconds: dict[str, float] = field(factory=dict)
     _log = Logger()
 
     async def put(self, op: PutObject, body: Body, *, sha256: str | None) -> ObjectInfo:
@@ -69,7 +80,7 @@ class Writer:
 
         :raises PreconditionFailed: 412, before the body or, racing, at the commit.
         """
-        write = ObjectWrite(op, self._ledger, self._installation_id)
+        write = ObjectWrite(op, body, self._ledger, self._installation_id)
         return await self.store(write, body, sha256=sha256)
 
     async def store(self, write: Write[R], body: Body, *, sha256: str | None) -> R:
@@ -81,13 +92,25 @@ class Writer:
         :raises ServiceUnavailable: 503: a backend failed once the body was flowing, or
             every backend did before.
         """
+        size = write.content_length
+        if size > KEPT_BYTES or self._kept_bytes + size > KEPT_TOTAL_BYTES:
+            return await self._store(write, body, sha256, keep=False)
+        self._kept_bytes += size
+        try:
+            return await self._store(write, body, sha256, keep=True)
+        finally:
+            self._kept_bytes -= size
+
+    async def _store(
+        self, write: Write[R], body: Body, sha256: str | None, *, keep: bool
+    ) -> R:
         digests = Digests(write.content_md5, sha256, write.checksums)
         kept: bytes | None = None
         failed: list[str] = []
         while True:
             lease = await self._claim(write, failed)
             try:
-                if write.content_length <= KEPT_BYTES:
+                if keep:
                     if kept is None:
                         kept = await self._read_whole(lease, body, digests)
                     stored = await self._send_kept(write, lease, kept, digests, sha256)
@@ -99,8 +122,15 @@ class Writer:
             return await self._commit(write, lease, stored, digests)
 
     async def _claim(self, write: Write[R], failed: Sequence[str]) -> Lease:
-        candidates = [name for name in self._order if name not in failed]
         asked = self._monotonic()
+        # Until a breaker does more: one that just failed is asked after the others,
+        # since a large body gets only one try.
+        candidates = sorted(
+            (name for name in self._order if name not in failed),
+            key=lambda name: (
+                asked - self._failed_seconds.get(name, -SICK_SECONDS) < SICK_SECONDS
+            ),
+        )
         if not candidates:
             raise ServiceUnavailable("No backend takes writes now. Please try again.")
         try:
@@ -136,9 +166,13 @@ class Writer:
         upload = await self._open(write, lease, sha256=sha256, md5=digests.md5_hex)
         try:
             lease.check()
-            return await upload.finish(data, md5=digests.md5_hex)
+            last = max(len(data) - 1, 0) // PIECE_BYTES * PIECE_BYTES
+            for start in range(0, last, PIECE_BYTES):
+                await upload.write(data[start : start + PIECE_BYTES])
+            lease.check()
+            return await upload.finish(data[last:], md5=digests.md5_hex)
         except BackendError as why:
-            self._log.warn("PUT: {why}", why=why)
+            self._note(why)
             upload.abort()
             await self._give_up(lease, sent=True, landed=why.landed)
             raise _NextBackend(why.backend) from why
@@ -171,7 +205,7 @@ class Writer:
             last_bytes_went = True
             return await upload.finish(held, md5=digests.md5_hex)
         except BackendError as why:
-            self._log.warn("PUT: {why}", why=why)
+            self._note(why)
             upload.abort()
             await self._give_up(lease, sent=True, landed=last_bytes_went and why.landed)
             raise ServiceUnavailable(_TRY_AGAIN) from why
@@ -193,7 +227,7 @@ class Writer:
                 copy, write.headers(copy), sha256=sha256, md5=md5
             )
         except BackendError as why:
-            self._log.warn("PUT: {why}", why=why)
+            self._note(why)
             sent = not (isinstance(why, BackendUnavailable) and not why.landed)
             await self._give_up(lease, sent=sent, landed=why.landed)
             raise _NextBackend(why.backend) from why
@@ -229,6 +263,10 @@ class Writer:
         if state not in (CopyState.LIVE, CopyState.GARBAGE):
             raise ServiceUnavailable(_TRY_AGAIN)
         return write.settled(md5)
+
+    def _note(self, why: BackendError) -> None:
+        self._log.warn("PUT: {why}", why=why)
+        self._failed_seconds[why.backend] = self._monotonic()
 
     async def _give_up(self, lease: Lease, *, sent: bool, landed: bool) -> None:
         self._leases.drop(lease)

@@ -20,6 +20,11 @@ KEY = "x-amz-meta-s3proxy-key"
 PART_ID = "x-amz-meta-s3proxy-part-id"
 PART_NUMBER = "x-amz-meta-s3proxy-part-number"
 UPLOAD_ID = "x-amz-meta-s3proxy-upload-id"
+OBJECT_ID = "x-amz-meta-s3proxy-object-id"
+KIND = "x-amz-meta-s3proxy-kind"
+
+#: The kind of a manifest copy; other backend objects name none.
+MANIFEST = "manifest"
 
 
 def describe(
@@ -40,15 +45,12 @@ def describe(
     metadata go along, all or none, where they fit and are plain ASCII.
     """
     headers = {
-        INSTALLATION: installation_id,
-        BUCKET: bucket,
+        **_whose(copy, installation_id, bucket, key),
         PART_ID: copy.part_id,
         PART_NUMBER: str(part_number),
     }
     if upload_id is not None:
         headers[UPLOAD_ID] = upload_id
-    if copy.backend_key.startswith("~/"):
-        headers[KEY] = urlsafe_b64encode(key.encode()).decode().rstrip("=")
     theirs = {f"x-amz-meta-{name}": value for name, value in user_metadata.items()}
     plain = all(
         value.isascii() and value.isprintable() and not name.startswith("s3proxy-")
@@ -58,6 +60,47 @@ def describe(
         headers = {**theirs, **headers}
     if content_type and content_type.isascii() and content_type.isprintable():
         headers["content-type"] = content_type
+    return headers
+
+
+def describes_fully(
+    sent: Mapping[str, str],
+    content_type: str | None,
+    headers: Mapping[str, str],
+    user_metadata: Mapping[str, str],
+) -> bool:
+    """
+    Whether a plain object's only copy tells all that the client said of it.
+
+    :param sent: What :func:`describe` gave.
+    :param headers: The standard headers kept with the object; none of them is sent.
+    """
+    return (
+        not headers
+        and sent.get("content-type") == content_type
+        and all(
+            not name.startswith("s3proxy-") and sent.get(f"x-amz-meta-{name}") == value
+            for name, value in user_metadata.items()
+        )
+    )
+
+
+def describe_manifest(
+    copy: Copy, *, installation_id: str, bucket: str, key: str, object_id: str
+) -> dict[str, str]:
+    """Headers to store with a manifest copy."""
+    return {
+        **_whose(copy, installation_id, bucket, key),
+        KIND: MANIFEST,
+        OBJECT_ID: object_id,
+        "content-type": "application/json",
+    }
+
+
+def _whose(copy: Copy, installation_id: str, bucket: str, key: str) -> dict[str, str]:
+    headers = {INSTALLATION: installation_id, BUCKET: bucket}
+    if copy.backend_key.startswith("~/"):
+        headers[KEY] = urlsafe_b64encode(key.encode()).decode().rstrip("=")
     return headers
 
 

@@ -95,13 +95,14 @@ def signature(secret_access_key: str, scope: str, to_sign: str) -> str:
 
     :param scope: ``date/region/service/aws4_request``.
     """
-    key = _signing_key(secret_access_key, scope)
+    key = signing_key(secret_access_key, scope)
     return hmac.digest(key, to_sign.encode(), "sha256").hex()
 
 
 # Bounded: secrets are ours, and dates and regions are checked before they come here.
 @lru_cache(maxsize=128)
-def _signing_key(secret_access_key: str, scope: str) -> bytes:
+def signing_key(secret_access_key: str, scope: str) -> bytes:
+    """The key that signs under a scope."""
     key = f"AWS4{secret_access_key}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")

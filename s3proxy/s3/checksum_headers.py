@@ -42,21 +42,46 @@ def parse_content_md5(text: str | None) -> str | None:
     return raw.hex()
 
 
-def parse_checksums(headers: Mapping[str, str]) -> dict[str, str]:
+def parse_checksums(
+    headers: Mapping[str, str], announced: str | None = None
+) -> dict[str, str]:
     """
     Read the ``x-amz-checksum-…`` headers of an upload.
 
     :param headers: By lower-case name.
+    :param announced: The algorithm that comes in a trailer; then none is a header.
     :returns: Algorithm to base64 value; at most one.
     :raises InvalidRequest: Not base64, a wrong length, two algorithms, or an
         x-amz-sdk-checksum-algorithm that is unknown or comes without a checksum (400).
     :raises NotImplementedYet: An algorithm that S3 has and this server has not.
     """
     values = {name: value for name, value, _ in _sent(headers, counted=False)}
-    if len(values) > 1:
+    if len(values) + (announced is not None) > 1:
         raise _too_many()
-    _check_named(headers.get("x-amz-sdk-checksum-algorithm"), values)
+    _check_named(headers.get("x-amz-sdk-checksum-algorithm"), values, announced)
     return values
+
+
+def parse_trailer(headers: Mapping[str, str]) -> str | None:
+    """
+    Read ``x-amz-trailer``; None when absent.
+
+    :returns: The algorithm of the checksum that it announces.
+    :raises InvalidRequest: It names something else, or more (400).
+    :raises NotImplementedYet: An algorithm that S3 has and this server has not.
+    """
+    sent = headers.get("x-amz-trailer")
+    if sent is None:
+        return None
+    name = sent.strip().lower()
+    algorithm = name.removeprefix(_HEADER)
+    if algorithm != name and algorithm in _UNSERVED:
+        raise NotImplementedYet(f"The trailer '{name}' is not implemented here.")
+    if algorithm == name or algorithm not in ALGORITHMS:
+        raise InvalidRequest(
+            "The value specified in the x-amz-trailer header is not supported."
+        )
+    return algorithm
 
 
 def parse_object_checksums(headers: Mapping[str, str]) -> dict[str, str]:
@@ -141,12 +166,19 @@ def _too_many() -> InvalidRequest:
     )
 
 
-def _check_named(algorithm: str | None, values: Mapping[str, str]) -> None:
-    """Refuse an announced checksum that would go unchecked."""
-    if algorithm is None:
+def _check_named(
+    named: str | None, values: Mapping[str, str], announced: str | None
+) -> None:
+    """Refuse a named checksum that would go unchecked."""
+    if named is None:
         return
-    _known_algorithm("x-amz-sdk-checksum-algorithm", algorithm)
-    if not values:
+    algorithm = _known_algorithm("x-amz-sdk-checksum-algorithm", named)
+    if announced is not None and announced != algorithm:
+        raise InvalidRequest(
+            "Value for x-amz-sdk-checksum-algorithm header is invalid: x-amz-trailer "
+            "names another."
+        )
+    if not values and announced is None:
         raise InvalidRequest(
             "x-amz-sdk-checksum-algorithm specified, but no corresponding "
             "x-amz-checksum-* or x-amz-trailer headers were found."

@@ -31,10 +31,16 @@ FULL_OBJECT, COMPOSITE = "FULL_OBJECT", "COMPOSITE"
 COUNT = re.compile(r"-[1-9]\d{0,4}\Z", re.ASCII)
 
 
-class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+class Running(Protocol):
+    """A checksum under way, as of hashlib."""
 
-    def digest(self) -> bytes: ...
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+        ...
+
+    def digest(self) -> bytes:
+        """The checksum of what came so far, raw."""
+        ...
 
 
 class _Crc:
@@ -51,7 +57,7 @@ class _Crc:
         return self._value.to_bytes(self._size, "big")
 
 
-_MAKE: Mapping[str, Callable[[], _Hash]] = {
+_MAKE: Mapping[str, Callable[[], Running]] = {
     "crc32": lambda: _Crc(zlib.crc32, 4),
     "crc32c": lambda: _Crc(crt.crc32c, 4),
     "crc64nvme": lambda: _Crc(crt.crc64nvme, 8),
@@ -60,11 +66,21 @@ _MAKE: Mapping[str, Callable[[], _Hash]] = {
 }
 
 
+def running(algorithm: str) -> Running:
+    """A checksum of nothing yet."""
+    return _MAKE[algorithm]()
+
+
+def shown(checksum: Running) -> str:
+    """The base64 of a checksum, as S3 shows it."""
+    return base64.b64encode(checksum.digest()).decode()
+
+
 def digest(algorithm: str, data: bytes) -> bytes:
     """One checksum of *data*, raw."""
-    running = _MAKE[algorithm]()
-    running.update(data)
-    return running.digest()
+    checksum = running(algorithm)
+    checksum.update(data)
+    return checksum.digest()
 
 
 class Digests:
@@ -86,15 +102,15 @@ class Digests:
         self._want_sha256 = sha256
         self._want = dict(checksums or {})
         algorithms = set(self._want) | ({"sha256"} if sha256 is not None else set())
-        self._hashes = {name: _MAKE[name]() for name in sorted(algorithms)}
+        self._hashes = {name: running(name) for name in sorted(algorithms)}
         # Always: it is the ETag.
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     def update(self, data: bytes) -> None:
         """Take the next bytes of the body."""
         self._md5.update(data)
-        for running in self._hashes.values():
-            running.update(data)
+        for each in self._hashes.values():
+            each.update(data)
 
     def verify(self) -> None:
         """
@@ -130,7 +146,7 @@ class Digests:
 
     def value(self, algorithm: str) -> str:
         """The base64 of a computed checksum, as S3 shows it."""
-        return base64.b64encode(self._hashes[algorithm].digest()).decode()
+        return shown(self._hashes[algorithm])
 
 
 def parse_value(algorithm: str, text: str) -> str | None:

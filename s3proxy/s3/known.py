@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from s3proxy.errors import InvalidArgument, MethodNotAllowed, NotImplementedYet
+from s3proxy.s3 import framing
 from s3proxy.s3.parameters import OVERRIDES
 
 
@@ -99,9 +100,8 @@ _REFUSED_HEADERS = (
     "x-amz-tagging",
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
-    # A body in a form that must be decoded before it is stored.
-    "x-amz-decoded-content-length",
-    "x-amz-trailer",
+    # Those of a body in a form that must be decoded before it is stored.
+    *sorted(framing.HEADERS),
 )
 _REFUSED_EXACT = frozenset(name for name in _REFUSED_HEADERS if name[-1] != "-")
 _REFUSED_PREFIXES = tuple(name for name in _REFUSED_HEADERS if name[-1] == "-")

@@ -6,8 +6,9 @@ from attrs import field, frozen
 
 from s3proxy.errors import InvalidRequest, NotImplementedYet
 from s3proxy.model import WriteConditions
-from s3proxy.s3 import checksum_headers, parameters
+from s3proxy.s3 import checksum_headers, framing, parameters
 from s3proxy.s3.conditions import ReadConditions, parse_read_conditions
+from s3proxy.s3.framing import Framing
 from s3proxy.s3.request import Request
 
 
@@ -16,9 +17,11 @@ class PutObject:
     """
     ``PUT /{bucket}/{key}``
 
+    :ivar content_length: In bytes, without any framing.
     :ivar content_md5: 32 hex digits, or None.
     :ivar checksums: ``x-amz-checksum-*`` sent as headers: algorithm to base64 value.
     :ivar headers: Standard headers to keep (see ObjectInfo.headers).
+    :ivar framing: Of an aws-chunked body.
     """
 
     bucket: str
@@ -30,6 +33,7 @@ class PutObject:
     headers: dict[str, str] = field(factory=dict)
     user_metadata: dict[str, str] = field(factory=dict)
     conditions: WriteConditions = field(factory=WriteConditions)
+    framing: Framing | None = None
 
 
 @frozen
@@ -102,20 +106,23 @@ def put_object(request: Request) -> PutObject:
     Read PutObject.
 
     :raises MissingContentLength: Or EntityTooLarge, MetadataTooLarge, InvalidDigest,
-        InvalidRequest, InvalidArgument, NotImplementedYet.
+        InvalidRequest, InvalidArgument, MalformedTrailerError, NotImplementedYet.
     """
     headers = request.headers
-    parameters.refuse_framed_body(headers)
+    framed = framing.parse(headers)
     return PutObject(
         request.bucket,
         request.key,
-        content_length=parameters.content_length(headers),
+        content_length=framing.content_length(headers, framed),
         content_md5=checksum_headers.parse_content_md5(headers.get("content-md5")),
-        checksums=checksum_headers.parse_checksums(headers),
+        checksums=checksum_headers.parse_checksums(
+            headers, framed.trailer_algorithm if framed else None
+        ),
         content_type=headers.get("content-type") or None,
         headers=parameters.kept_headers(headers),
         user_metadata=parameters.user_metadata(headers),
         conditions=request.write_conditions,
+        framing=framed,
     )
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from s3proxy.errors import InvalidRequest
 from s3proxy.s3 import (
     bucket_operations,
     copies,
+    framing,
     known,
     object_operations,
     parameters,
@@ -110,7 +112,9 @@ def parse(
         this server has not.
     :raises InvalidArgument: A parameter has a bad value; headers of a PUT raise
         MissingContentLength, EntityTooLarge, MetadataTooLarge, InvalidDigest and
-        InvalidRequest as well.
+        MalformedTrailerError as well.
+    :raises InvalidRequest: An aws-chunked body where no bytes are stored, and what
+        headers of a PUT raise.
     """
     where = target.parse(raw_target)
     verb = method.decode("latin-1")
@@ -125,9 +129,16 @@ def parse(
     copying = _COPIES.get(reader) if "x-amz-copy-source" in fields else None
     if copying is not None:
         reader, taken = copying
-        known.check_headers(fields, taken)
+    elif reader in _STORING:
+        taken = framing.HEADERS
     else:
-        known.check_headers(fields)
+        taken = known.PLAIN
+    hashed = fields.get("x-amz-content-sha256", "").strip()
+    if reader not in _STORING and framing.form_of(hashed) is not None:
+        raise InvalidRequest(
+            f"x-amz-content-sha256 may be {hashed} for PutObject and UploadPart only."
+        )
+    known.check_headers(fields, taken)
     query = parameters.single(where.query, form | understood)
     return reader(Request(where.bucket, where.key, query, fields))
 
@@ -166,6 +177,10 @@ _READERS: Mapping[tuple[str, Level, frozenset[str]], Reader] = {
     ("DELETE", Level.OBJECT, known.PLAIN): object_operations.delete_object,
     ("DELETE", Level.OBJECT, known.UPLOAD): uploads.abort,
 }
+# Those whose body is the client's bytes, which may come framed.
+_STORING: frozenset[Reader] = frozenset(
+    {object_operations.put_object, uploads.upload_part}
+)
 # What x-amz-copy-source turns an operation into, and the headers that this one takes.
 _COPIES: Mapping[Reader, tuple[Reader, frozenset[str]]] = {
     object_operations.put_object: (copies.copy_object, known.COPY_HEADERS),

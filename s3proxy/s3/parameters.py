@@ -10,7 +10,6 @@ from s3proxy.errors import (
     InvalidArgument,
     MetadataTooLarge,
     MissingContentLength,
-    NotImplementedYet,
 )
 
 MAX_KEYS = 1000
@@ -165,8 +164,22 @@ def content_length(headers: Mapping[str, str]) -> int:
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The standard headers to keep with an object; empty ones are none."""
-    return {name: headers[name] for name in _KEPT if headers.get(name)}
+    """
+    The standard headers to keep with an object; empty ones are none.
+
+    ``aws-chunked`` tells of the request, not of the object.
+    """
+    kept = {name: headers[name] for name in _KEPT if headers.get(name)}
+    codings = kept.pop("content-encoding", "")
+    if is_aws_chunked(codings):
+        rest = [each for each in codings.split(",") if not is_aws_chunked(each)]
+        codings = ",".join(rest).strip()
+    return kept | {"content-encoding": codings} if codings else kept
+
+
+def is_aws_chunked(codings: str) -> bool:
+    """Whether ``aws-chunked`` is among the codings of a Content-Encoding."""
+    return any(coding.strip().lower() == "aws-chunked" for coding in codings.split(","))
 
 
 def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
@@ -186,24 +199,6 @@ def user_metadata(headers: Mapping[str, str]) -> dict[str, str]:
             fields={"Size": str(size), "MaxSizeAllowed": str(MAX_METADATA_BYTES)}
         )
     return metadata
-
-
-def refuse_framed_body(headers: Mapping[str, str]) -> None:
-    """
-    Refuse a body that must be decoded before it is stored.
-
-    The verifier refuses it too; but with authentication off, or with a token instead of
-    a signature, the framing would be stored as if it were the object.
-
-    :raises NotImplementedYet: It is aws-chunked.
-    """
-    codings = headers.get("content-encoding", "").lower().split(",")
-    if headers.get("x-amz-content-sha256", "").startswith("STREAMING-") or any(
-        coding.strip() == "aws-chunked" for coding in codings
-    ):
-        raise NotImplementedYet(
-            "Streaming uploads (aws-chunked bodies) are not served here yet."
-        )
 
 
 def _whole(text: str, name: str) -> int:

@@ -2,8 +2,8 @@
 AWS Signature Version 4 in the Authorization header: the verifier of clients' requests
 and the signer of ours.
 
-Presigned URLs, streaming signatures and SigV2 are refused by name: a form that is not
-verified is never let through.
+Presigned URLs, SigV2 and ECDSA are refused by name: a form that is not verified is
+never let through.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from s3proxy.errors import (
     InvalidAccessKeyId,
     InvalidArgument,
     InvalidRequest,
-    NotImplementedYet,
     RequestTimeTooSkewed,
     SignatureDoesNotMatch,
 )
@@ -35,16 +34,20 @@ from s3proxy.s3.canonical import (
     canonical_query,
     canonical_request,
     signature,
+    signing_key,
     string_to_sign,
     uri_encode,
 )
+from s3proxy.s3.chunk_signatures import StreamingSeed
 from s3proxy.s3.dates import amz_date, parse_amz_date, parse_http_date, rfc3339
+from s3proxy.s3.framing import form_of
 
 __all__ = [
     "EMPTY_SHA256",
     "UNSIGNED_PAYLOAD",
     "Verified",
     "payload_hash",
+    "sha256_of",
     "sign_headers",
     "uri_encode",
     "verify",
@@ -62,16 +65,18 @@ class Verified:
     """
     Who signed a request, and what they signed of its body.
 
-    :ivar payload_hash: The body's SHA-256 in lower-case hex, or ``UNSIGNED-PAYLOAD``.
+    :ivar payload_hash: See :func:`payload_hash`.
+    :ivar seed: Where the body's chunks are signed: what the first signature builds on.
     """
 
     access_key_id: str
     payload_hash: str
+    seed: StreamingSeed | None = None
 
     @property
     def sha256(self) -> str | None:
         """The hash that the body must have; None when it was not signed."""
-        return None if self.payload_hash == UNSIGNED_PAYLOAD else self.payload_hash
+        return sha256_of(self.payload_hash)
 
 
 def verify(
@@ -85,7 +90,9 @@ def verify(
     now: datetime,
 ) -> Verified:
     """
-    Verify a request's Authorization header. The body's hash is for the caller to check.
+    Verify a request's Authorization header.
+
+    The body's hash, or the signatures of its chunks, are for the caller to check.
 
     :param raw_path: As sent, up to the first ``?``; *raw_query* is what follows it.
     :param headers: Lower-case names, latin-1 decoded values, in wire order.
@@ -98,7 +105,7 @@ def verify(
     :raises InvalidAccessKeyId: The key is unknown (403).
     :raises InvalidArgument: No form of authorization that S3 has, or two at once.
     :raises InvalidRequest: SigV2, or no x-amz-content-sha256.
-    :raises NotImplementedYet: A presigned URL or a streaming signature.
+    :raises NotImplementedYet: A presigned URL, or chunks signed with ECDSA.
     :raises RequestTimeTooSkewed: Signed more than 15 minutes from *now*.
     :raises SignatureDoesNotMatch: The signature is wrong (403).
     """
@@ -135,18 +142,24 @@ def verify(
                 "CanonicalRequest": canonical.decode("latin-1"),
             }
         )
-    return Verified(credential.access_key_id, hashed)
+    form = form_of(hashed)
+    seed = None
+    if form is not None and form.signed:
+        key = signing_key(secret, credential.scope)
+        seed = StreamingSeed(key, timestamp, credential.scope, expected)
+    return Verified(credential.access_key_id, hashed, seed)
 
 
 def payload_hash(headers: Sequence[tuple[str, str]]) -> str:
     """
-    The value of x-amz-content-sha256: lower-case hex, or ``UNSIGNED-PAYLOAD``.
+    The value of x-amz-content-sha256: lower-case hex, ``UNSIGNED-PAYLOAD``, or a key
+    of :data:`s3proxy.s3.framing.FORMS`.
 
     For requests that are let in without a signature but carry the header all the same.
 
     :raises InvalidArgument: It is neither.
     :raises InvalidRequest: It is absent, or sent twice.
-    :raises NotImplementedYet: It names a streaming signature.
+    :raises NotImplementedYet: The body's chunks are signed with ECDSA.
     """
     return _payload_hash(
         {
@@ -155,6 +168,13 @@ def payload_hash(headers: Sequence[tuple[str, str]]) -> str:
             ]
         }
     )
+
+
+def sha256_of(payload_hash: str) -> str | None:
+    """The hash that the body as it comes must have; None where none was told."""
+    if payload_hash == UNSIGNED_PAYLOAD or form_of(payload_hash) is not None:
+        return None
+    return payload_hash
 
 
 def _timestamp(
@@ -191,12 +211,7 @@ def _payload_hash(values: Mapping[str, list[str]]) -> str:
             "The header x-amz-content-sha256 must be sent, and sent once."
         )
     value = sent[0].strip()
-    if value.startswith("STREAMING-"):
-        raise NotImplementedYet(
-            "Streaming signatures (aws-chunked bodies) are not served here yet: sign "
-            "the body's SHA-256 or UNSIGNED-PAYLOAD."
-        )
-    if value == UNSIGNED_PAYLOAD:
+    if value == UNSIGNED_PAYLOAD or form_of(value) is not None:
         return value
     if not _SHA256.fullmatch(value):
         raise InvalidArgument(

@@ -6,7 +6,8 @@ from attrs import field, frozen
 
 from s3proxy.errors import EntityTooLarge
 from s3proxy.model import WriteConditions
-from s3proxy.s3 import checksum_headers, parameters
+from s3proxy.s3 import checksum_headers, framing, parameters
+from s3proxy.s3.framing import Framing
 from s3proxy.s3.parameters import MAX_KEYS
 from s3proxy.s3.request import Request
 
@@ -38,9 +39,10 @@ class UploadPart:
     """
     ``PUT /{bucket}/{key}?partNumber&uploadId``
 
-    :ivar content_length: In bytes, at most 5 GiB.
+    :ivar content_length: In bytes, at most 5 GiB, without any framing.
     :ivar content_md5: 32 hex digits, or None.
     :ivar checksums: ``x-amz-checksum-*`` sent as headers: algorithm to base64 value.
+    :ivar framing: Of an aws-chunked body.
     """
 
     bucket: str
@@ -50,6 +52,7 @@ class UploadPart:
     content_length: int
     content_md5: str | None = None
     checksums: dict[str, str] = field(factory=dict)
+    framing: Framing | None = None
 
 
 @frozen
@@ -143,8 +146,8 @@ def upload_part(request: Request) -> UploadPart:
     :raises InvalidArgument: The part number is not 1 to 10000; and what a PUT raises.
     """
     headers = request.headers
-    parameters.refuse_framed_body(headers)
-    size = parameters.content_length(headers)
+    framed = framing.parse(headers)
+    size = framing.content_length(headers, framed)
     if size > MAX_PART_BYTES:
         raise EntityTooLarge(
             fields={"ProposedSize": str(size), "MaxSizeAllowed": str(MAX_PART_BYTES)}
@@ -156,7 +159,10 @@ def upload_part(request: Request) -> UploadPart:
         parameters.part_number(request.query["partNumber"]),
         content_length=size,
         content_md5=checksum_headers.parse_content_md5(headers.get("content-md5")),
-        checksums=checksum_headers.parse_checksums(headers),
+        checksums=checksum_headers.parse_checksums(
+            headers, framed.trailer_algorithm if framed else None
+        ),
+        framing=framed,
     )
 
 
@@ -168,7 +174,6 @@ def complete(request: Request) -> CompleteMultipartUpload:
     :raises InvalidRequest: The object's checksum or its type is none.
     """
     headers = request.headers
-    parameters.refuse_framed_body(headers)
     return CompleteMultipartUpload(
         request.bucket,
         request.key,

@@ -63,9 +63,17 @@ class Checks:
         """Objects that cannot be read whole, and rows that belong to no object."""
         objects = await self._run("unreadable_objects")
         strays = await self._run("strays")
+        bare = await self._run("unmanifested_objects")
         return [
-            f"object {bucket}/{key}: a part is missing" for bucket, key in objects
-        ] + [f"{kind} {name} belongs to no object" for kind, name in strays]
+            *(f"object {bucket}/{key}: a part is missing" for bucket, key in objects),
+            *(f"{kind} {name} belongs to no object" for kind, name in strays),
+            *(f"object {bucket}/{key}: has no manifest copy" for bucket, key in bare),
+        ]
+
+    async def wanted_manifests(self) -> int:
+        """How many objects wait for their manifest copy to be written."""
+        ((count,),) = await self._run("wanted_manifests")
+        return int(count)
 
     async def _run(self, name: str, **parameters: object) -> list[Row]:
         # The server's limit is for requests; a check of many rows may take longer.

@@ -106,6 +106,7 @@ class PostgresLedger:
             if_match=list(conditions.if_match),
             if_none_match=list(conditions.if_none_match),
             grace=interval(self.grace_seconds),
+            needs_manifest=new.needs_manifest,
         )
         if outcome == "lost":
             raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")

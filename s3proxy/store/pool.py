@@ -167,6 +167,8 @@ class Pool:
             connection.close()
             self._note_failure(why)
             raise OutcomeUnknown(_first_line(why)) from why
+        except (TypeError, ValueError):
+            raise  # The statement could not be made: a bug, and nothing was sent.
         except Exception as why:
             # ConnectionDone of a closed connection, above all.
             connection.close()

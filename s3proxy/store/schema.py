@@ -21,6 +21,11 @@ MINIMUM_SERVER_VERSION = 14
 # "s3proxy" as a number: one start at a time changes the schema.
 _ADVISORY_LOCK = 0x73337078
 
+_LOCK_TABLES = (
+    "LOCK TABLE objects, multipart_uploads, multipart_parts, object_parts, "
+    "object_locations, backend_quotas IN ACCESS EXCLUSIVE MODE"
+)
+
 
 class SchemaRefused(StoreError):
     """The database cannot hold the ledger; the text says why and what to do."""
@@ -80,6 +85,10 @@ async def apply_schema(connection: Connection, text: str | None = None) -> bool:
             )
         if (version, recorded) != (SCHEMA_VERSION, digest):
             await connection.query("SET LOCAL lock_timeout = '60s'", None, 15)
+            if recorded:
+                # In the order in which the functions lock rows, so that writers at
+                # work and this change take turns instead of a deadlock.
+                await connection.query(_LOCK_TABLES, None, 75)
             await connection.query(wanted, None, 3600)
             await connection.query(
                 "UPDATE installation SET schema_version = %s, schema_digest = %s",

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from s3proxy.config_model import AuthConfig
 from s3proxy.errors import AccessDenied, NotImplementedYet
 from s3proxy.s3 import sigv4, target
+from s3proxy.s3.chunk_signatures import StreamingSeed
 
 _TOKEN_HEADER = "x-proxy-token"
 _HASH_HEADER = "x-amz-content-sha256"
@@ -23,10 +24,12 @@ class Identity:
 
     :ivar signed: By SigV4: every header and parameter is the key holder's own.
     :ivar sha256: What the body's SHA-256 must be, in hex; None when it was not told.
+    :ivar seed: What the signatures of the body's chunks build on, where it has them.
     """
 
     signed: bool
     sha256: str | None
+    seed: StreamingSeed | None = None
 
 
 @frozen
@@ -53,7 +56,7 @@ class Authenticator:
 
         :param headers: Lower-case names, latin-1 decoded values, in wire order.
         :raises AccessDenied: It shows nothing, or a wrong token.
-        :raises NotImplementedYet: A presigned URL or a streaming signature.
+        :raises NotImplementedYet: A presigned URL, or chunks signed with ECDSA.
         :raises S3Error: What :func:`s3proxy.s3.sigv4.verify` raises.
         """
         raw_path, raw_query = target.split(raw_target)
@@ -68,7 +71,7 @@ class Authenticator:
                 regions=self._regions,
                 now=self._now(),
             )
-            return Identity(True, verified.sha256)
+            return Identity(True, verified.sha256, verified.seed)
         if raw_query:
             _refuse_presigned(raw_query)
         if self._auth.enabled:
@@ -101,5 +104,4 @@ def _told_sha256(headers: Sequence[tuple[str, str]]) -> str | None:
     """The hash that an unsigned request gives all the same; it is held to it."""
     if not any(name == _HASH_HEADER for name, _ in headers):
         return None
-    told = sigv4.payload_hash(headers)
-    return None if told == sigv4.UNSIGNED_PAYLOAD else told
+    return sigv4.sha256_of(sigv4.payload_hash(headers))

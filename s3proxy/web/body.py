@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -42,6 +43,9 @@ class RequestBody:
     :ivar received: Bytes that came so far, discarded ones included.
     :ivar ended: The whole body has come.
     """
+
+    #: A plain body has no trailer.
+    trailer_checksums: ClassVar[Mapping[str, str]] = {}
 
     length: int | None
     _flow: Flow

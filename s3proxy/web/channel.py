@@ -51,6 +51,7 @@ class S3Channel(StrictChannel):
     def connectionMade(self) -> None:
         self.limits = self.site.limits
         self.MAX_LENGTH = self.limits.request_line_bytes
+        self.transport.bufferSize = self.limits.transport_bytes  # type: ignore[union-attr]
         super().connectionMade()
         self.site.drain.add(self)
 

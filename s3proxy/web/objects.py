@@ -12,6 +12,7 @@ from s3proxy.s3.operation import DeleteObject, GetObject, HeadObject, PutObject
 from s3proxy.s3.ranges import resolve
 from s3proxy.web.answer import Answer
 from s3proxy.web.auth import Identity
+from s3proxy.web.chunked_body import unframed
 from s3proxy.web.headers import object_checksum_headers, object_headers, title
 from s3proxy.web.ports import ObjectsPort
 
@@ -37,6 +38,7 @@ class ObjectHandlers:
         :raises EntityTooLarge: Before a byte of the body is read.
         """
         refuse_too_large(op.content_length, self._max_object_size)
+        body = unframed(op, body, identity)
         info = await self._objects.put(op, body, sha256=identity.sha256)
         headers = {"ETag": f'"{info.etag}"', **object_checksum_headers(info.checksums)}
         return Answer(200, tuple(headers.items()), length=0)

@@ -9,8 +9,10 @@ from zope.interface import implementer
 
 from s3proxy.errors import ClientGone
 from s3proxy.web.answer import Reader
-from s3proxy.web.body import CHUNK_BYTES
 from s3proxy.web.request import S3Request
+
+#: More than this is not given to the connection at once.
+PIECE_BYTES = 256 * 1024
 
 
 class ShortRead(Exception):
@@ -99,16 +101,16 @@ class _Relay:
         self._go_on()
 
     async def _write(self, data: bytes) -> None:
-        if len(data) <= CHUNK_BYTES:
+        if len(data) <= PIECE_BYTES:
             self._request.write(data)
             return
         view = memoryview(data)
-        for start in range(0, len(data), CHUNK_BYTES):
+        for start in range(0, len(data), PIECE_BYTES):
             if self._paused:
                 await self._resumed()
             if self._stopped:
                 raise ClientGone
-            self._request.write(bytes(view[start : start + CHUNK_BYTES]))
+            self._request.write(bytes(view[start : start + PIECE_BYTES]))
 
     async def _resumed(self) -> None:
         timer = self._clock.callLater(self._stall_seconds, self._request.break_off)

@@ -21,6 +21,7 @@ from s3proxy.s3.uploads import (
 )
 from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Identity
+from s3proxy.web.chunked_body import unframed
 from s3proxy.web.headers import checksum_headers
 from s3proxy.web.objects import refuse_too_large
 from s3proxy.web.ports import UploadsPort
@@ -58,6 +59,7 @@ class UploadHandlers:
         :raises EntityTooLarge: Before a byte of the body is read.
         """
         refuse_too_large(op.content_length, self._max_object_size)
+        body = unframed(op, body, identity)
         part = await self._uploads.put_part(op, body, sha256=identity.sha256)
         headers = {"ETag": f'"{part.etag}"', **checksum_headers(part.checksums)}
         return Answer(200, tuple(headers.items()), length=0)

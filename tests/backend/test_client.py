@@ -306,31 +306,35 @@ async def test_a_new_connection_that_ends_is_a_failure(
 async def test_places(
     reactor: Any, stub: Stub, stub_config: BackendConfig, clock: Clock
 ) -> None:
-    """No more calls at once than configured; those past it wait, but not for ever."""
+    """
+    No more reads at once than configured; those past it wait, but not for ever. Writes
+    and deletes have places of their own.
+    """
     backend = S3Backend(
         stub_config, reactor=reactor, now=now, clock=clock, limits=Limits(connections=1)
     )
-    stub.replies = [Reply(http(200, b"hel", length=5)), Reply(http(204, length=None))]
-    first = await backend.open_get(make_copy("key", 5), 0, 5)
-    waiting = Deferred.fromCoroutine(backend.delete("key", None))
-    late = Deferred.fromCoroutine(backend.delete("key", None))
+    short = Reply(http(200, b"hel", length=5))
+    stub.replies = [short, Reply(http(204, length=None)), short]
+
+    def read() -> Deferred[Any]:
+        return Deferred.fromCoroutine(backend.open_get(make_copy("key", 5), 0, 5))
+
+    first = await read()
+    await backend.delete("key", None)
+    waiting, late = read(), read()
     late.cancel()
     with pytest.raises(CancelledError):
         await late
-    assert len(stub.received) == 1
+    assert len(stub.received) == 2
     first.abort()
-    await waiting
+    second = await waiting
 
-    stub.replies = [Reply(http(200, b"hel", length=5))]
-    first = await backend.open_get(make_copy("key", 5), 0, 5)
-    put = Deferred.fromCoroutine(
-        backend.open_put(make_copy("key", 5), {}, sha256=None, md5=None)
-    )
+    third = read()
     clock.advance(11)
     with pytest.raises(BackendUnavailable, match="busy") as caught:
-        await put
+        await third
     assert not caught.value.landed
-    first.abort()
+    second.abort()
     await backend.close()
 
 

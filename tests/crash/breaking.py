@@ -23,6 +23,8 @@ from s3proxy.cli import main
 from s3proxy.store.connection import QuietConnection
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
+from s3proxy.store.manifests import PostgresManifests
+from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import App
 from tests.crash.statements import Statements
 
@@ -38,6 +40,14 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (PostgresLedger, "release", "release"),
     (PostgresLedger, "abandon", "abandon"),
     (PostgresLedger, "delete", "delete"),
+    (PostgresUploads, "claim_part", "claim_part"),
+    (PostgresUploads, "commit_part", "commit_part"),
+    (PostgresUploads, "complete", "complete"),
+    (PostgresUploads, "abort", "abort"),
+    (PostgresUploads, "expire", "expire"),
+    (PostgresManifests, "take", "manifest_take"),
+    (PostgresManifests, "claim", "manifest_claim"),
+    (PostgresManifests, "commit", "manifest_commit"),
     (Janitor, "reap", "reap"),
     (Janitor, "collect", "collect"),
     (Janitor, "collected", "collected"),
@@ -53,6 +63,11 @@ SENT = {
     "FROM ledger_claim(": "claim.sent",
     "FROM ledger_commit(": "commit.sent",
     "SELECT ledger_delete(": "delete.sent",
+    "FROM ledger_commit_part(": "commit_part.sent",
+    "FROM ledger_complete(": "complete.sent",
+    "SELECT ledger_abort(": "abort.sent",
+    "SELECT ledger_expire_uploads(": "expire.sent",
+    "SELECT ledger_commit_manifest(": "manifest_commit.sent",
     "SELECT ledger_collected(": "collected.sent",
 }
 
@@ -80,8 +95,8 @@ def _wire(owner: type[Any], method: str, step: str) -> None:
     async def outer(self: Any, *args: Any, **kwargs: Any) -> Any:
         reached(f"{step}.before")
         result = await inner(self, *args, **kwargs)
-        # A round of the collector that found nothing is not the one that is meant.
-        if step not in ("reap", "collect") or result:
+        # A round of a job that found nothing is not the one that is meant.
+        if step not in ("reap", "collect", "expire", "manifest_take") or result:
             reached(f"{step}.after")
         return result
 

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.ground import Ground, Grounds, RelayedGround
 from tests.servers import PostgresServer, S3Server
+
+# Their assertions are to say what they compared, as those of test modules do.
+pytest.register_assert_rewrite("tests.crash.ground", "tests.crash.history")
+
+from tests.crash.ground import Ground, Grounds, RelayedGround  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,7 @@ class BreakableDaemon(Daemon):
             module="tests.crash.breaking",
         )
         self._order = self.directory / "trip-wire"
+        self._client: Any = None
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start with nothing armed."""
@@ -71,16 +72,20 @@ class BreakableDaemon(Daemon):
         super().start({ENVIRONMENT: str(self._order), **(environment or {})})
 
     def client(self, **options: Any) -> Any:
-        """As :meth:`Daemon.client`, and faster."""
+        """As :meth:`Daemon.client`; without options, the same one until it restarts."""
+        if options:
+            return super().client(**options)
         with _session_lock:
-            return _session.client(
-                "s3",
-                endpoint_url=self.endpoint,
-                aws_access_key_id=KEY_ID,
-                aws_secret_access_key=SECRET,
-                region_name="us-east-1",
-                config=ClientConfig(retries={"total_max_attempts": 1}, **options),
-            )
+            if self._client is None or self._client.meta.endpoint_url != self.endpoint:
+                self._client = _session.client(
+                    "s3",
+                    endpoint_url=self.endpoint,
+                    aws_access_key_id=KEY_ID,
+                    aws_secret_access_key=SECRET,
+                    region_name="us-east-1",
+                    config=ClientConfig(retries={"total_max_attempts": 1}),
+                )
+            return self._client
 
     def arm(self, point: str, action: str = "kill") -> None:
         """From now on, the next time it gets to *point* is the last."""
@@ -88,6 +93,11 @@ class BreakableDaemon(Daemon):
         draft = self._order.with_suffix(".draft")
         draft.write_text(f"{point} {action}")
         draft.replace(self._order)
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether the trip wire has not gone off."""
+        return self._order.exists()
 
     def wait_killed(self) -> None:
         """It died of the trip wire, and of nothing else."""
@@ -136,7 +146,7 @@ class Ground:
 
     @property
     def client(self) -> Any:
-        """A new client of the daemon."""
+        """A client of the daemon."""
         return self.daemon.client()
 
     def begin(self, number: int) -> None:
@@ -174,10 +184,10 @@ class Ground:
             return list(cursor.fetchall()) if cursor.description else []
 
     def states(self) -> dict[str, int]:
-        """How many copies of this test's keys are in which state."""
+        """How many copies of this test's keys, manifest copies apart, by state."""
         rows = self.query(
-            "SELECT state FROM object_locations "
-            f"WHERE starts_with(object_key, '{self.prefix}')"
+            "SELECT state FROM object_locations WHERE NOT is_manifest "
+            f"AND starts_with(object_key, '{self.prefix}')"
         )
         return dict(Counter(state for (state,) in rows))
 
@@ -195,9 +205,13 @@ class Ground:
         return dict(self.query("SELECT backend_name, bytes_used FROM backend_quotas"))
 
     def stored(self, backend: int = 0) -> list[int]:
-        """Sizes of what the S3 server has of this test's keys, sorted."""
+        """Sizes of the S3 server's copies of this test's keys, manifests apart."""
         keys = self.s3server.keys(self.backends[backend])
-        return sorted(size for key, size in keys.items() if key.startswith(self.prefix))
+        return sorted(
+            size
+            for key, size in keys.items()
+            if key.startswith(self.prefix) and not key.endswith(".manifest")
+        )
 
     def check_counters(self) -> None:
         """I3, which holds at every instant."""
@@ -209,6 +223,10 @@ class Ground:
         self.query(
             "UPDATE object_locations SET due_at = clock_timestamp() "
             "WHERE state <> 'live' AND due_at > clock_timestamp()"
+        )
+        self.query(
+            "UPDATE objects SET manifest_due_at = clock_timestamp() "
+            "WHERE manifest_due_at > clock_timestamp()"
         )
 
     def wait_deleted_once(self) -> None:
@@ -223,7 +241,8 @@ class Ground:
         def is_settled() -> bool:
             self.pass_time()
             return not self.query(
-                "SELECT 1 FROM object_locations WHERE state <> 'live' LIMIT 1"
+                "(SELECT 1 FROM object_locations WHERE state <> 'live' LIMIT 1) UNION "
+                "(SELECT 1 FROM objects WHERE manifest_due_at IS NOT NULL LIMIT 1)"
             )
 
         wait_until(is_settled, "recovery ends")

@@ -93,7 +93,7 @@ def test_random_kills(grounds: Grounds) -> None:
         stack.callback(load.stop.set)
         working = [ground.later(load.work, number) for number in range(WORKERS)]
         for number in range(ROUNDS):
-            load.wait(chosen.randint(10, 40))
+            load.wait(chosen.randint(5, 25))
             # All of them die now and then.
             dying = [0, 1] if number % 4 == 3 else [chosen.randrange(2)]
             for which in dying:

@@ -233,9 +233,12 @@ class MemoryUploads:
         ledger = self.ledger
         ledger._called("complete")
         upload = self.uploads.get(upload_id)
-        if upload is not None and upload.answer is not None:
-            if (upload.new.bucket, upload.new.key) == (bucket, key):
-                return upload.answer
+        if (
+            upload is not None
+            and upload.answer is not None
+            and (upload.new.bucket, upload.new.key) == (bucket, key)
+        ):
+            return upload.answer
         upload = self._open(upload_id, bucket, key)
         least = LEAST_PART_BYTES if least_part_bytes is None else least_part_bytes
         if not conditions.hold(ledger._etag(bucket, key)):

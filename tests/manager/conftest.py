@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -61,6 +62,17 @@ class Pieces:
     def __init__(self, *pieces: bytes | Exception | Deferred[bytes]) -> None:
         self._left = list(pieces)
         self.reads = 0
+        self._trailer: dict[str, str] = {}
+
+    def then(self, **trailer_checksums: str) -> Self:
+        """These come after the last piece."""
+        self._trailer = trailer_checksums
+        return self
+
+    @property
+    def trailer_checksums(self) -> dict[str, str]:
+        """See :class:`s3proxy.manager.ports.Body`."""
+        return {} if self._left else self._trailer
 
     async def read(self) -> bytes:
         """See :class:`s3proxy.manager.ports.Body`."""

@@ -431,9 +431,7 @@ async def test_parts_that_are_refused(stage: UploadStage) -> None:
     source, size = CopySource("b", "from"), len(DATA)
     for op, error in (
         (
-            UploadPartCopy(
-                "b", "to", upload_id, 1, source, source_range=(0, size + 1)
-            ),
+            UploadPartCopy("b", "to", upload_id, 1, source, source_range=(0, size + 1)),
             InvalidRange,
         ),
         (UploadPartCopy("b", "to", "unknown", 1, source), NoSuchUpload),
@@ -444,4 +442,3 @@ async def test_parts_that_are_refused(stage: UploadStage) -> None:
     assert stage.one.gets == []
     page = await stage.uploads.list_parts(ListParts("b", "to", upload_id))
     assert page.parts == ()
-

@@ -129,9 +129,7 @@ async def test_a_part_that_comes_too_late(stage: UploadStage) -> None:
     upload_id = await stage.create()
     held: Deferred[bytes] = Deferred()
     op = UploadPart("b", "k", upload_id, 1, len(SMALL))
-    work = Deferred.fromCoroutine(
-        stage.uploads.put_part(op, Pieces(held), sha256=None)
-    )
+    work = Deferred.fromCoroutine(stage.uploads.put_part(op, Pieces(held), sha256=None))
     await stage.uploads.abort(AbortMultipartUpload("b", "k", upload_id))
     held.callback(SMALL)
     with pytest.raises(NoSuchUpload):

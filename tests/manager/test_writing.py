@@ -33,7 +33,7 @@ from s3proxy.errors import (
     XAmzContentSHA256Mismatch,
 )
 from s3proxy.manager.ports import CopyState, NewObject
-from s3proxy.manager.writing import KEPT_BYTES
+from s3proxy.manager.writing import KEPT_BYTES, SICK_SECONDS
 from s3proxy.model import Claim, ObjectInfo, WriteConditions
 from s3proxy.s3.operation import PutObject
 from tests.fakes.ledger import MemoryLedger
@@ -161,12 +161,27 @@ async def test_an_empty_body(stage: Stage) -> None:
 
 @ensureDeferred
 async def test_the_largest_body_that_is_kept(stage: Stage) -> None:
-    """And one byte more, which is streamed."""
+    """And one byte more, which is streamed: a backend that fails it is its only try."""
     data = b"x" * KEPT_BYTES
+    stage.one.fail("finish", BackendUnavailable("one", "busy"))
     await put(stage, op(KEPT_BYTES), data)
-    assert stage.one.calls["write"] == 0
-    await put(stage, op(KEPT_BYTES + 1), data, b"y")
-    assert stage.one.calls["write"] == 1
+    assert [kept.data for kept in stage.two.objects.values()] == [data]
+    stage.two.fail("finish", BackendUnavailable("two", "busy"))
+    with pytest.raises(ServiceUnavailable):
+        await put(stage, op(KEPT_BYTES + 1), data, b"y")
+
+
+@ensureDeferred
+async def test_a_backend_that_failed_is_asked_last(stage: Stage) -> None:
+    """A large body gets one try, so it goes where the last one did not fail."""
+    stage.one.fail("finish", BackendUnavailable("one", "busy"))
+    with pytest.raises(ServiceUnavailable):
+        await put(stage, large_op(), *LARGE)
+    await put(stage, large_op(), *LARGE)
+    assert len(stage.two.objects) == 1
+    stage.clock.advance(SICK_SECONDS)
+    await put(stage, large_op(), *LARGE)
+    assert len(stage.one.objects) == 1
 
 
 @ensureDeferred

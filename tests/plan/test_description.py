@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3proxy.model import Copy
-from s3proxy.plan.description import METADATA_LIMIT_BYTES, describe
+from s3proxy.plan.description import (
+    METADATA_LIMIT_BYTES,
+    describe,
+    describe_manifest,
+    describes_fully,
+)
 from s3proxy.plan.naming import is_opaque
 from tests.strategies import keys
 
@@ -115,3 +120,49 @@ def test_exactly_full() -> None:
     room = METADATA_LIMIT_BYTES - size(described()) - len("who")
     assert described(user_metadata={"who": "x" * room}) != described()
     assert described(user_metadata={"who": "x" * (room + 1)}) == described()
+
+
+# What a manifest copy has to tell ---
+
+
+@pytest.mark.parametrize(
+    ("more", "is_full"),
+    [
+        ({}, True),
+        ({"content_type": "text/plain", "user_metadata": {"who": "me"}}, True),
+        ({"content_type": "text/caf\xe9"}, False),
+        ({"user_metadata": {"who": "caf\xe9"}}, False),
+        ({"user_metadata": {"who": "x" * 2048}}, False),
+        ({"user_metadata": {"s3proxy-bucket": "unified"}}, False),
+        ({"headers": {"cache-control": "no-cache"}}, False),
+    ],
+)
+def test_describes_fully(more: dict[str, Any], is_full: bool) -> None:
+    """Where the backend object alone gives the object back."""
+    fields: dict[str, Any] = {"content_type": None, "user_metadata": {}, **more}
+    headers = fields.pop("headers", {})
+    assert describes_fully(described(**fields), headers=headers, **fields) == is_full
+
+
+@given(key=keys())
+def test_a_manifest_copy_tells_whose_it_is(key: str) -> None:
+    """Enough to find it without reading it."""
+    backend_key = f"~/{ULID}" if is_opaque(key) else f"{key}~{ULID}"
+    headers = describe_manifest(
+        Copy(ULID, "part", "one", f"{backend_key}.manifest", 10),
+        installation_id="9d2f",
+        bucket="unified",
+        key=key,
+        object_id="object",
+    )
+    told = headers.pop("x-amz-meta-s3proxy-key", None)
+    assert (told is not None) == is_opaque(key)
+    if told is not None:
+        assert urlsafe_b64decode(told + "=" * (-len(told) % 4)).decode() == key
+    assert headers == {
+        "content-type": "application/json",
+        "x-amz-meta-s3proxy-installation": "9d2f",
+        "x-amz-meta-s3proxy-bucket": "unified",
+        "x-amz-meta-s3proxy-kind": "manifest",
+        "x-amz-meta-s3proxy-object-id": "object",
+    }

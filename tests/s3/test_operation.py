@@ -232,10 +232,10 @@ def test_no_subresource_falls_through(subresource: str) -> None:
         ("x-amz-expected-bucket-owner", "1"),
         ("x-amz-checksum-sha512", "x"),
         ("x-amz-sdk-checksum-algorithm", "XXHASH64"),
-        ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        ("x-amz-content-sha256", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"),
         ("content-encoding", "gzip, AWS-chunked"),
         ("x-amz-decoded-content-length", "1"),
-        ("x-amz-trailer", "x-amz-checksum-crc32"),
+        ("x-amz-trailer", "x-amz-checksum-xxhash64"),
     ],
 )
 def test_headers_that_change_the_meaning_of_a_put(name: str, value: str) -> None:

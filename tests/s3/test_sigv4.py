@@ -12,6 +12,7 @@ from attrs import evolve
 from s3proxy import errors
 from s3proxy.errors import S3Error
 from s3proxy.s3 import canonical, sigv4
+from s3proxy.s3.framing import FORMS
 from tests.s3.signing import ACCESS_KEY_ID, NOW, SECRET, Request
 
 PUT = Request("PUT", headers=(("host", "h"), ("x-amz-meta-a", "b")))
@@ -271,12 +272,23 @@ CASES: list[tuple[str, Request, type[S3Error]]] = [
             errors.NotImplementedYet,
         )
         for kind in (
-            "AWS4-HMAC-SHA256-PAYLOAD",
-            "AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-            "UNSIGNED-PAYLOAD-TRAILER",
             "AWS4-ECDSA-P256-SHA256-PAYLOAD",
+            "AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER",
         )
     ),
+    *(
+        (f"41 forged {form}", PUT.signed(payload_hash=form, secret="other"), WRONG)
+        for form in FORMS
+    ),
+    *(
+        (
+            f"41 {form} put in",
+            PUT.signed().having("x-amz-content-sha256", form),
+            WRONG,
+        )
+        for form in FORMS
+    ),
+    ("43 unknown", PUT.signed(payload_hash="STREAMING-X"), errors.InvalidArgument),
     ("%FF", evolve(PUT.signed(), path="/unified/%FF"), errors.InvalidURI),
 ]
 
@@ -386,11 +398,11 @@ def test_random_access_keys_leave_nothing_behind() -> None:
         )
         with pytest.raises(errors.InvalidAccessKeyId):
             stranger.verify()
-    info = canonical._signing_key.cache_info()
+    info = canonical.signing_key.cache_info()
     assert info.maxsize is not None and info.currsize <= info.maxsize <= 1000
     before = info.misses
     PUT.signed().verify()
-    assert canonical._signing_key.cache_info().misses == before
+    assert canonical.signing_key.cache_info().misses == before
 
 
 def test_an_unknown_key_costs_the_same_work() -> None:
@@ -398,11 +410,11 @@ def test_an_unknown_key_costs_the_same_work() -> None:
     known, unknown = PUT.signed(), PUT.signed(access_key_id="AKIDNOBODY")
     with pytest.raises(errors.InvalidAccessKeyId):
         unknown.verify()
-    calls = canonical._signing_key.cache_info().hits
+    calls = canonical.signing_key.cache_info().hits
     with pytest.raises(errors.InvalidAccessKeyId):
         unknown.verify()
     known.verify()
-    assert canonical._signing_key.cache_info().hits == calls + 2
+    assert canonical.signing_key.cache_info().hits == calls + 2
 
 
 def test_payload_hash_without_a_signature() -> None:
@@ -412,4 +424,24 @@ def test_payload_hash_without_a_signature() -> None:
     with pytest.raises(errors.InvalidRequest):
         sigv4.payload_hash([])
     with pytest.raises(errors.NotImplementedYet):
-        sigv4.payload_hash([(header, "STREAMING-UNSIGNED-PAYLOAD-TRAILER")])
+        sigv4.payload_hash([(header, "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD")])
+    for form in FORMS:
+        assert sigv4.payload_hash([(header, form)]) == form
+        assert sigv4.sha256_of(form) is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_signed_chunks_have_a_seed(form: str) -> None:
+    """The verified signature of the head; and no other request has one."""
+    request = PUT.signed(payload_hash=form)
+    verified = request.verify()
+    assert (verified.payload_hash, verified.sha256) == (form, None)
+    if not FORMS[form].signed:
+        assert verified.seed is None
+        return
+    assert verified.seed is not None
+    assert dict(request.headers)["authorization"].endswith(verified.seed.signature)
+    assert verified.seed.scope == "20260524/us-east-1/s3/aws4_request"
+    assert verified.seed.timestamp == dict(request.headers)["x-amz-date"]
+    assert "signing_key" not in repr(verified)
+    assert PUT.signed().verify().seed is None

@@ -194,7 +194,7 @@ REFUSED: list[tuple[str, str, dict[str, str], type[S3Error]]] = [
         "POST",
         "/b/k?uploadId=u",
         {"x_amz_content_sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
-        errors.NotImplementedYet,
+        errors.InvalidRequest,
     ),
     (
         "DELETE",

@@ -160,7 +160,7 @@ class FakeObjects:
             content_type=op.content_type,
             headers=op.headers,
             user_metadata=op.user_metadata,
-            checksums=op.checksums,
+            checksums={**op.checksums, **body.trailer_checksums},
         )
 
     async def head(self, bucket: str, key: str) -> ObjectInfo:
@@ -256,7 +256,8 @@ class FakeUploads:
         digests.verify()
         data = self.parts[op.part_number] = b"".join(pieces)
         etag = digests.md5_hex
-        return PartInfo(op.part_number, etag, len(data), op.checksums, MODIFIED)
+        checksums = {**op.checksums, **body.trailer_checksums}
+        return PartInfo(op.part_number, etag, len(data), checksums, MODIFIED)
 
     async def complete(
         self, op: CompleteMultipartUpload, parts: Sequence[CompletedPart]

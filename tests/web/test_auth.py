@@ -17,6 +17,7 @@ from s3proxy.errors import (
     S3Error,
     SignatureDoesNotMatch,
 )
+from s3proxy.s3.framing import FORMS
 from s3proxy.s3.sigv4 import sign_headers
 from s3proxy.web.auth import Authenticator, Identity
 
@@ -124,16 +125,21 @@ def test_the_body_of_an_unsigned_request_is_held_to_its_hash(
         told("junk")
 
 
-@pytest.mark.parametrize(
-    "payload_hash",
-    [
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
-        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
-    ],
-)
-def test_streaming_bodies_are_refused_by_every_way(payload_hash: str) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_framed_bodies(form: str) -> None:
+    """Chunks are signed on the head's signature; without one there is no key."""
+    identity = ask(KEY, signed(payload_hash=form))
+    assert (identity.signed, identity.sha256) == (True, None)
+    assert (identity.seed is not None) == FORMS[form].signed
+    for auth, headers in [(OFF, []), (TOKEN, [GOOD_TOKEN])]:
+        told = [*headers, ("x-amz-content-sha256", form)]
+        assert ask(auth, told) == Identity(False, None, None)
+    with pytest.raises(SignatureDoesNotMatch):
+        ask(KEY, signed(payload_hash=form, secret="other"))
+
+
+def test_chunks_signed_with_ecdsa_are_refused_by_every_way() -> None:
+    payload_hash = "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"
     with pytest.raises(NotImplementedYet):
         ask(KEY, signed(payload_hash=payload_hash))
     for auth, headers in [(OFF, []), (TOKEN, [GOOD_TOKEN])]:

@@ -36,12 +36,29 @@ HAVING coalesce(sum(p.size_bytes), 0) <> o.size_bytes
  LIMIT 100
 
 -- name: strays
--- Live copies of parts that no object has, and manifests without an object.
+-- Live copies of parts that no object has, manifest copies of no object, and manifests
+-- without an object.
 SELECT 'copy', l.copy_id FROM object_locations l
  WHERE l.state = 'live'
    AND NOT EXISTS (SELECT 1 FROM object_parts p WHERE p.part_id = l.part_id)
    AND NOT EXISTS (SELECT 1 FROM multipart_parts p WHERE p.part_id = l.part_id)
+   AND NOT (l.is_manifest AND EXISTS (SELECT 1 FROM objects o
+                                       WHERE o.object_id = l.object_id))
 UNION ALL
 SELECT 'part', p.part_id FROM object_parts p
  WHERE NOT EXISTS (SELECT 1 FROM objects o WHERE o.object_id = p.object_id)
  LIMIT 100
+
+-- name: unmanifested_objects
+-- Objects made of an upload's parts that a rebuild could not put together, and for which
+-- no manifest copy is to be written.
+SELECT o.bucket, o.object_key
+  FROM objects o
+ WHERE strpos(o.etag, '-') > 0 AND o.manifest_wanted_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM object_locations l
+                    WHERE l.object_id = o.object_id AND l.is_manifest
+                      AND l.state = 'live')
+ LIMIT 100
+
+-- name: wanted_manifests
+SELECT count(*) FROM objects WHERE manifest_due_at IS NOT NULL

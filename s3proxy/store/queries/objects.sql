@@ -11,7 +11,8 @@ SELECT outcome, o_object_id, o_last_modified
                      %(headers)s::jsonb, %(user_metadata)s::jsonb,
                      %(checksums)s::jsonb, %(backend_etag)s::text,
                      %(version_id)s::text, %(if_match)s::text[],
-                     %(if_none_match)s::text[], %(grace)s::interval)
+                     %(if_none_match)s::text[], %(grace)s::interval,
+                     %(needs_manifest)s::boolean)
 
 -- name: delete
 SELECT ledger_delete(%(bucket)s::text, %(key)s::text, %(grace)s::interval)
@@ -20,7 +21,8 @@ SELECT ledger_delete(%(bucket)s::text, %(key)s::text, %(grace)s::interval)
 UPDATE objects
    SET content_type = %(content_type)s::text, headers = %(headers)s::jsonb,
        user_metadata = %(user_metadata)s::jsonb,
-       last_modified = date_trunc('milliseconds', clock_timestamp())
+       last_modified = date_trunc('milliseconds', clock_timestamp()),
+       manifest_wanted_at = clock_timestamp(), manifest_due_at = clock_timestamp()
  WHERE bucket = %(bucket)s::text AND object_key = %(key)s::text
    AND object_id = %(object_id)s::text
 RETURNING object_key, object_id, size_bytes, etag, content_type, last_modified, headers,

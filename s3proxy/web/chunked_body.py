@@ -1,0 +1,56 @@
+"""A framed body, read as if it were plain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define
+
+from s3proxy.manager.ports import Body
+from s3proxy.s3.chunked import ChunkDecoder
+from s3proxy.s3.operation import PutObject, UploadPart
+from s3proxy.web.auth import Identity
+
+
+@define(eq=False)
+class ChunkedBody:
+    """
+    Matches :class:`s3proxy.manager.ports.Body`: what the chunks of another body hold.
+
+    The end is reported only when every signature, the length and the trailer are right.
+    """
+
+    _framed: Body
+    _decoder: ChunkDecoder
+
+    async def read(self) -> bytes:
+        """
+        See :meth:`s3proxy.manager.ports.Body.read`.
+
+        :raises S3Error: What :class:`~s3proxy.s3.chunked.ChunkDecoder` raises.
+        """
+        while framed := await self._framed.read():
+            if data := self._decoder.feed(framed):
+                return data
+        self._decoder.end()
+        return b""
+
+    @property
+    def trailer_checksums(self) -> Mapping[str, str]:
+        """See :class:`s3proxy.manager.ports.Body`."""
+        return self._decoder.trailer_checksums
+
+
+def unframed(op: PutObject | UploadPart, body: Body, identity: Identity) -> Body:
+    """
+    The body that *op* stores.
+
+    Signatures of chunks are verified where the request's was. With a token, or with
+    authentication off, there is no key to verify them with: they are read over, the
+    framing is decoded all the same, and a trailer's checksum is verified.
+    """
+    if op.framing is None:
+        return body
+    # A signed request's chunks never go unverified.
+    assert not (identity.signed and op.framing.form.signed) or identity.seed is not None
+    return ChunkedBody(body, ChunkDecoder(op.framing, op.content_length, identity.seed))
