@@ -34,7 +34,7 @@ run: $(VENV)/.installed-embedded
 	@exec $(PY) -m s3proxy $(ARGS)
 
 test: $(VENV)/.installed-embedded,test
-	$(PY) -m pytest -m "not system" $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile -m "not system" $(ARGS)
 
 # The real servers are in the suite itself: there is no second one.
 integration-test: test

@@ -205,6 +205,17 @@ async def test_a_large_body_is_streamed(stage: Stage) -> None:
     assert (stage.abandoned, stage.held) == ([], 0)
 
 
+@pytest.mark.parametrize("pieces", [[SMALL], LARGE], ids=["small", "large"])
+@ensureDeferred
+async def test_a_checksum_from_the_trailer(stage: Stage, pieces: list[bytes]) -> None:
+    """It is known after the last byte, and recorded like one from a header."""
+    body = Pieces(*pieces).then(crc32="AAAAAA==")
+    operation = op(sum(map(len, pieces)))
+    info = await stage.writer.put(operation, body, sha256=None)
+    assert info.checksums == {"crc32": "AAAAAA=="}
+    assert await stage.ledger.head("b", "dir/k") == info
+
+
 @ensureDeferred
 async def test_the_writer_waits_for_the_backend(stage: Stage) -> None:
     """Back-pressure: while a write is under way no more of the body is read."""
