@@ -837,7 +837,8 @@ BEGIN
      WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
     -- Parts that the list leaves out.
     PERFORM ledger_drop_parts(p_upload_id);
-    o_answer := jsonb_build_object('etag', whole_etag, 'checksums', p_checksums);
+    o_answer := jsonb_build_object('etag', whole_etag, 'checksums', p_checksums,
+                                   'object_id', new_object_id, 'last_modified', stamp);
     UPDATE multipart_uploads
        SET state = 'completed', answer = o_answer, ended_at = clock_timestamp()
      WHERE upload_id = p_upload_id;

@@ -221,7 +221,13 @@ class CompletedPart:
 
 @frozen
 class Completed:
-    """What a CompleteMultipartUpload is answered, each time it is sent."""
+    """
+    What a CompleteMultipartUpload is answered, each time it is sent.
+
+    :ivar last_modified: The object's, as the transaction set it.
+    """
 
     etag: str
     checksums: Mapping[str, str] = field(factory=dict)
+    object_id: str = field(default="", eq=False)
+    last_modified: datetime | None = field(default=None, eq=False)

@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="curl openssl postgresql"
+PACKAGES="curl openssl postgresql restic"
 CLIENTS=.venv-clients
 WHEELS="awscli s3cmd"
 PYTHON=${PYTHON:-python3}
@@ -16,6 +16,7 @@ PYTHON=${PYTHON:-python3}
 missing() {
     command -v curl >/dev/null || echo curl
     command -v openssl >/dev/null || echo openssl
+    command -v restic >/dev/null || echo restic
     ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 }
 

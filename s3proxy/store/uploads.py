@@ -173,7 +173,12 @@ class PostgresUploads:
                 )
             case "precondition":
                 raise PreconditionFailed()
-        return Completed(answer["etag"], answer["checksums"])
+        return Completed(
+            answer["etag"],
+            answer["checksums"],
+            answer["object_id"],
+            datetime.fromisoformat(answer["last_modified"]),
+        )
 
     async def abort(self, upload_id: str, bucket: str, key: str) -> None:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""

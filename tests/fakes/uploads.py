@@ -280,7 +280,9 @@ class MemoryUploads:
             dict(checksums or {}),
         )
         ledger.make_object(info, tuple(manifest))
-        upload.answer = Completed(etag, dict(checksums or {}))
+        upload.answer = Completed(
+            etag, dict(checksums or {}), info.object_id, info.last_modified
+        )
         upload.ended_at = ledger._now()
         return upload.answer
 

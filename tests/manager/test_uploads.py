@@ -72,6 +72,18 @@ async def test_from_create_to_get(stage: UploadStage) -> None:
 
 
 @ensureDeferred
+async def test_a_checksum_from_the_trailer(stage: UploadStage) -> None:
+    """It is the part's, like one from a header."""
+    upload_id = await stage.create()
+    body = Pieces(SMALL).then(crc32="AAAAAA==")
+    op = UploadPart("b", "k", upload_id, 7, len(SMALL))
+    part = await stage.uploads.put_part(op, body, sha256=None)
+    assert part.checksums == {"crc32": "AAAAAA=="}
+    page = await stage.uploads.list_parts(ListParts("b", "k", upload_id))
+    assert [each.checksums for each in page.parts] == [part.checksums]
+
+
+@ensureDeferred
 async def test_ranges_over_part_boundaries(stage: UploadStage) -> None:
     """Only the backend objects that hold the bytes are asked, each for its share."""
     whole = b"0123456789abcdefghijABCDE"

@@ -9,10 +9,15 @@ import pytest_twisted
 from attrs import define, field
 
 from s3proxy.config_model import AuthConfig
+from s3proxy.errors import SignatureDoesNotMatch
 from s3proxy.s3 import checksums, sigv4
 from s3proxy.s3.canonical import signing_key
 from s3proxy.s3.chunk_signatures import StreamingSeed
-from s3proxy.s3.framing import FORMS
+from s3proxy.s3.framing import FORMS, Framing
+from s3proxy.s3.operation import PutObject
+from s3proxy.web.auth import Identity
+from s3proxy.web.body import RequestBody
+from s3proxy.web.chunked_body import unframed
 from tests.s3.chunking import SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER, Framer
 from tests.web.conftest import NOW, Door, MakeDoor
 from tests.web.wire import Response, Wire
@@ -214,6 +219,15 @@ async def test_chunks_in_chunks(make_door: MakeDoor) -> None:
     wire.send(b"0\r\n\r\n")
     assert (await wire.response()).status == 200
     assert door.objects.data("k") == BODY
+
+
+@pytest.mark.parametrize("form", [SIGNED, SIGNED_TRAILER])
+def test_signed_chunks_never_go_unverified(form: str) -> None:
+    """A signed request without a seed is refused, whoever made it."""
+    op = PutObject("unified", "k", 1, framing=Framing(FORMS[form]))
+    body = RequestBody(1, None, None, None)  # type: ignore[arg-type]
+    with pytest.raises(SignatureDoesNotMatch):
+        unframed(op, body, Identity(True, None))
 
 
 @pytest_twisted.ensureDeferred

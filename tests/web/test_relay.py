@@ -56,7 +56,7 @@ async def test_a_slow_client_slows_the_reader(door: Door) -> None:
     assert reader.sent < 32 * MIB
     connection = next(iter(door.site.drain._connections)).transport
     held = len(connection.dataBuffer) + connection._tempDataLen
-    assert held <= 3 * 65536
+    assert held <= door.site.limits.transport_bytes + 65536
     wire.resume()
     head, _, _ = bytes(wire.received).partition(b"\r\n\r\n")
     await wire.until(lambda: len(wire.received) > 64 * MIB)
@@ -93,7 +93,9 @@ async def test_a_failure_on_the_way_breaks_the_connection(
     wire = await door.connect()
     wire.send(request("GET", "/unified/k") + request("DELETE", "/unified/k"))
     rest = await wire.end()
-    assert b"200 OK" in rest and b"<Error>" not in rest
+    # Of a short beginning nothing may have gone out yet.
+    assert not rest or rest.startswith(b"HTTP/1.1 200 OK")
+    assert b"<Error>" not in rest
     assert len(rest) < MIB
     # Not even a pipelined request is served after it.
     assert not any("delete" in event for event in door.objects.events)
