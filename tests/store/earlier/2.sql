@@ -1,0 +1,981 @@
+-- The ledger of s3proxy: every byte on every backend has a row here before it is
+-- sent, and keeps one until it is gone.
+--
+-- Applied whole at start, under an advisory lock, whenever the digest of this file
+-- differs from the one that the database remembers. Every statement can be run again.
+-- A later version adds to this file; it never drops what an earlier one left behind
+-- without moving the data first.
+--
+-- The invariants (I1-I4), the states and the rules quoted by number are those of
+-- docs/protocol.md.
+
+-- 1. Tables ------------------------------------------------------------------
+
+-- One row: who this installation is. Backend objects carry installation_id, so that
+-- two installations may share a backend's bucket.
+CREATE TABLE IF NOT EXISTS installation (
+    only_row        boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+    installation_id text        NOT NULL DEFAULT gen_random_uuid()::text,
+    schema_version  integer     NOT NULL DEFAULT 0,
+    schema_digest   text        NOT NULL DEFAULT '',
+    created_at      timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO installation DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+-- A backend's limit and charge. bytes_used is written by the triggers below and by
+-- nothing else (I3). bytes_limit 0 means unlimited. location is the endpoint and
+-- bucket that the rows' bytes are in, set at first use.
+CREATE TABLE IF NOT EXISTS backend_quotas (
+    backend_name text        COLLATE "C" PRIMARY KEY,
+    location     text,
+    bytes_limit  bigint      NOT NULL CHECK (bytes_limit >= 0),
+    bytes_used   bigint      NOT NULL DEFAULT 0 CHECK (bytes_used >= 0),
+    updated_at   timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS buckets (
+    bucket     text        COLLATE "C" PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- What HEAD, LIST and conditions need, without a backend call. The collation makes
+-- keys compare as bytes, as S3 lists them.
+CREATE TABLE IF NOT EXISTS objects (
+    bucket        text        COLLATE "C" NOT NULL,
+    object_key    text        COLLATE "C" NOT NULL,
+    object_id     text        COLLATE "C" NOT NULL UNIQUE,
+    size_bytes    bigint      NOT NULL CHECK (size_bytes >= 0),
+    etag          text        NOT NULL,
+    content_type  text,
+    headers       jsonb       NOT NULL DEFAULT '{}',
+    user_metadata jsonb       NOT NULL DEFAULT '{}',
+    tags          jsonb       NOT NULL DEFAULT '{}',
+    checksums     jsonb       NOT NULL DEFAULT '{}',
+    last_modified timestamptz NOT NULL,
+    -- When something changed that only a manifest copy tells (section 8), and from when
+    -- a job may take it up; NULL when there is nothing to write.
+    manifest_wanted_at timestamptz,
+    manifest_due_at    timestamptz,
+    PRIMARY KEY (bucket, object_key)
+);
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE objects
+    ADD COLUMN IF NOT EXISTS manifest_wanted_at timestamptz,
+    ADD COLUMN IF NOT EXISTS manifest_due_at timestamptz;
+CREATE INDEX IF NOT EXISTS objects_manifest_due
+    ON objects (manifest_due_at) WHERE manifest_due_at IS NOT NULL;
+
+-- The manifest: an object's bytes in order. A plain PUT has one part.
+CREATE TABLE IF NOT EXISTS object_parts (
+    object_id    text    COLLATE "C" NOT NULL,
+    part_number  integer NOT NULL CHECK (part_number BETWEEN 1 AND 10000),
+    part_id      text    COLLATE "C" NOT NULL UNIQUE,
+    offset_bytes bigint  NOT NULL CHECK (offset_bytes >= 0),
+    size_bytes   bigint  NOT NULL CHECK (size_bytes >= 0),
+    md5          text    NOT NULL,
+    PRIMARY KEY (object_id, part_number)
+);
+
+-- One row per copy, and a copy's key is used once, ever.
+--   claimed    bytes may be on their way; due_at is the end of the lease
+--   live       part of an object
+--   garbage    was live; to be deleted after due_at
+--   abandoned  a claim that did not commit; to be deleted after due_at, and, where
+--              delete_twice says that its body may still land, once more later
+CREATE TABLE IF NOT EXISTS object_locations (
+    copy_id      text        COLLATE "C" PRIMARY KEY,
+    part_id      text        COLLATE "C" NOT NULL,
+    backend_name text        COLLATE "C" NOT NULL REFERENCES backend_quotas,
+    backend_key  text        COLLATE "C" NOT NULL,
+    bucket       text        COLLATE "C" NOT NULL,
+    object_key   text        COLLATE "C" NOT NULL,
+    size_bytes   bigint      NOT NULL CHECK (size_bytes >= 0),
+    state        text        NOT NULL
+                 CHECK (state IN ('claimed', 'live', 'garbage', 'abandoned')),
+    due_at       timestamptz,
+    delete_twice boolean     NOT NULL DEFAULT false,
+    attempts     integer     NOT NULL DEFAULT 0,
+    backend_etag text,
+    version_id   text,
+    -- Of garbage: whose bytes it was (pins). Of a live manifest copy: whose it is.
+    object_id    text        COLLATE "C",
+    is_manifest  boolean     NOT NULL DEFAULT false,  -- no part's bytes (section 8)
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (backend_name, backend_key),
+    CHECK ((state = 'live') = (due_at IS NULL))
+);
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE object_locations
+    ADD COLUMN IF NOT EXISTS is_manifest boolean NOT NULL DEFAULT false;
+CREATE INDEX IF NOT EXISTS object_locations_part ON object_locations (part_id);
+-- A part has at most one claimed or live copy per backend.
+CREATE UNIQUE INDEX IF NOT EXISTS object_locations_one_copy
+    ON object_locations (part_id, backend_name) WHERE state IN ('claimed', 'live');
+CREATE INDEX IF NOT EXISTS object_locations_due
+    ON object_locations (backend_name, due_at) WHERE state <> 'live';
+CREATE INDEX IF NOT EXISTS object_locations_manifest
+    ON object_locations (object_id) WHERE is_manifest AND state = 'live';
+
+-- Long reads keep an overwritten object's bytes: the collector passes over them.
+CREATE TABLE IF NOT EXISTS read_pins (
+    object_id text        COLLATE "C" PRIMARY KEY,
+    until     timestamptz NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS multipart_uploads (
+    upload_id     text        COLLATE "C" PRIMARY KEY,
+    bucket        text        COLLATE "C" NOT NULL,
+    object_key    text        COLLATE "C" NOT NULL,
+    state         text        NOT NULL DEFAULT 'open'
+                  CHECK (state IN ('open', 'completed', 'aborted')),
+    content_type  text,
+    headers       jsonb       NOT NULL DEFAULT '{}',
+    user_metadata jsonb       NOT NULL DEFAULT '{}',
+    tags          jsonb       NOT NULL DEFAULT '{}',
+    checksum_algorithm text,
+    checksum_type text,
+    answer        jsonb,       -- of a completed one: what a repeat is told
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    ended_at      timestamptz
+);
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE multipart_uploads
+    ADD COLUMN IF NOT EXISTS checksum_algorithm text,
+    ADD COLUMN IF NOT EXISTS checksum_type text,
+    ADD COLUMN IF NOT EXISTS ended_at timestamptz;
+CREATE INDEX IF NOT EXISTS multipart_uploads_created
+    ON multipart_uploads (created_at);
+CREATE INDEX IF NOT EXISTS multipart_uploads_open
+    ON multipart_uploads (bucket, object_key, upload_id)
+    WHERE state = 'open';
+
+CREATE TABLE IF NOT EXISTS multipart_parts (
+    upload_id   text        COLLATE "C" NOT NULL
+                REFERENCES multipart_uploads ON DELETE CASCADE,
+    part_number integer     NOT NULL CHECK (part_number BETWEEN 1 AND 10000),
+    part_id     text        COLLATE "C" NOT NULL UNIQUE,
+    etag        text        NOT NULL,
+    size_bytes  bigint      NOT NULL CHECK (size_bytes >= 0),
+    checksums   jsonb       NOT NULL DEFAULT '{}',
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (upload_id, part_number)
+);
+
+-- 2. I3 by construction: the counters follow the rows ------------------------------
+
+CREATE OR REPLACE FUNCTION ledger_charge_inserted() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE backend_quotas q
+       SET bytes_used = q.bytes_used + d.bytes, updated_at = now()
+      FROM (SELECT backend_name, sum(size_bytes)::bigint AS bytes
+              FROM changed GROUP BY backend_name) d
+     WHERE q.backend_name = d.backend_name AND d.bytes <> 0;
+    RETURN NULL;
+END $$;
+
+-- A counter that would go below zero raises (CHECK): a bug to see, not to hide.
+CREATE OR REPLACE FUNCTION ledger_credit_deleted() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE backend_quotas q
+       SET bytes_used = q.bytes_used - d.bytes, updated_at = now()
+      FROM (SELECT backend_name, sum(size_bytes)::bigint AS bytes
+              FROM changed GROUP BY backend_name) d
+     WHERE q.backend_name = d.backend_name AND d.bytes <> 0;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_recharge_updated() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE backend_quotas SET bytes_used = bytes_used - OLD.size_bytes
+     WHERE backend_name = OLD.backend_name;
+    UPDATE backend_quotas SET bytes_used = bytes_used + NEW.size_bytes
+     WHERE backend_name = NEW.backend_name;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION ledger_credit_truncated() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE backend_quotas SET bytes_used = 0;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER charge_inserted AFTER INSERT ON object_locations
+    REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_charge_inserted();
+CREATE OR REPLACE TRIGGER credit_deleted AFTER DELETE ON object_locations
+    REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_credit_deleted();
+CREATE OR REPLACE TRIGGER recharge_updated
+    AFTER UPDATE OF size_bytes, backend_name ON object_locations
+    FOR EACH ROW WHEN (OLD.size_bytes <> NEW.size_bytes
+                       OR OLD.backend_name <> NEW.backend_name)
+    EXECUTE FUNCTION ledger_recharge_updated();
+CREATE OR REPLACE TRIGGER credit_truncated AFTER TRUNCATE ON object_locations
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_credit_truncated();
+
+-- 3. Names ---------------------------------------------------------------------------
+
+-- Crockford's base 32 of the lowest p_digits * 5 bits. A loop, since a PUT needs three
+-- ULIDs, and an aggregate over generate_series takes four times as long.
+CREATE OR REPLACE FUNCTION ledger_base32(p_number bigint, p_digits integer)
+RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE
+    digits text := '';
+BEGIN
+    FOR i IN 0 .. p_digits - 1 LOOP
+        digits := substr('0123456789ABCDEFGHJKMNPQRSTVWXYZ',
+                         ((p_number >> (5 * i)) & 31)::integer + 1, 1) || digits;
+    END LOOP;
+    RETURN digits;
+END $$;
+
+-- A ULID (48 bits of the database's clock, 80 random bits): github.com/ulid/spec.
+-- Digits 13 and 17 of a version 4 UUID are not random, so they are left out.
+CREATE OR REPLACE FUNCTION ledger_ulid() RETURNS text
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    random_hex text := replace(gen_random_uuid()::text, '-', '');
+BEGIN
+    RETURN ledger_base32((extract(epoch FROM clock_timestamp()) * 1000)::bigint, 10)
+        || ledger_base32(('x' || substr(random_hex, 1, 10))::bit(40)::bigint, 8)
+        || ledger_base32(('x' || substr(random_hex, 21, 10))::bit(40)::bigint, 8);
+END $$;
+
+-- The first string after every string that begins with p_prefix, or NULL if there is
+-- none: the last code point, raised by one (surrogates do not exist in UTF-8).
+CREATE OR REPLACE FUNCTION ledger_after_prefix(p_prefix text)
+RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE
+    kept  text := p_prefix;
+    point integer;
+BEGIN
+    WHILE kept <> '' LOOP
+        point := ascii(right(kept, 1));
+        kept := left(kept, -1);
+        IF point < 1114111 THEN
+            point := CASE WHEN point = 55295 THEN 57344 ELSE point + 1 END;
+            RETURN kept || chr(point);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+-- 4. The two hot transactions, one round trip each -----------------------------------
+
+-- Whether If-Match and If-None-Match (ETags, or '*') allow a write over p_etag, which
+-- is NULL where there is no object.
+CREATE OR REPLACE FUNCTION ledger_allows(
+    p_etag text, p_if_match text[], p_if_none_match text[])
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT (cardinality(p_if_match) = 0
+            OR (p_etag IS NOT NULL
+                AND ('*' = ANY (p_if_match) OR p_etag = ANY (p_if_match))))
+       AND (cardinality(p_if_none_match) = 0
+            OR p_etag IS NULL
+            OR NOT ('*' = ANY (p_if_none_match) OR p_etag = ANY (p_if_none_match)))
+$$;
+
+-- The first backend with room for p_size, its quota row locked until the end of the
+-- transaction; NULL if there is none. The lock makes claims on one backend take turns,
+-- so no race takes a counter past its limit.
+CREATE OR REPLACE FUNCTION ledger_place(p_backends text[], p_size bigint)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    candidate text;
+BEGIN
+    FOREACH candidate IN ARRAY p_backends LOOP
+        PERFORM 1 FROM backend_quotas q
+          WHERE q.backend_name = candidate
+            AND (q.bytes_limit = 0 OR q.bytes_used + p_size <= q.bytes_limit)
+            FOR NO KEY UPDATE;
+        IF FOUND THEN
+            RETURN candidate;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+-- Rule 6: charge p_size to the first backend with room, and name its copy, before a
+-- byte is sent. outcome: 'claimed', 'full' or 'precondition'.
+CREATE OR REPLACE FUNCTION ledger_claim(
+    p_backends text[], p_bucket text, p_key text, p_opaque boolean, p_size bigint,
+    p_lease interval, p_if_match text[], p_if_none_match text[],
+    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
+    OUT o_backend_name text, OUT o_backend_key text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF cardinality(p_if_match) > 0 OR cardinality(p_if_none_match) > 0 THEN
+        IF NOT ledger_allows(
+            (SELECT o.etag FROM objects o
+              WHERE o.bucket = p_bucket AND o.object_key = p_key),
+            p_if_match, p_if_none_match)
+        THEN
+            outcome := 'precondition';
+            RETURN;
+        END IF;
+    END IF;
+    o_backend_name := ledger_place(p_backends, p_size);
+    IF o_backend_name IS NULL THEN
+        outcome := 'full';
+        RETURN;
+    END IF;
+    outcome := 'claimed';
+    o_copy_id := ledger_ulid();
+    o_part_id := ledger_ulid();
+    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                          ELSE p_key || '~' || o_copy_id END;
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at)
+    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
+            'claimed', clock_timestamp() + p_lease);
+END $$;
+
+-- The manifest copies of an object become garbage; nobody reads them but a rebuild.
+-- The caller holds the lock on the object's row.
+CREATE OR REPLACE FUNCTION ledger_discard_manifests(p_object_id text)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE object_locations l SET state = 'garbage', due_at = clock_timestamp()
+     WHERE l.object_id = p_object_id AND l.is_manifest AND l.state = 'live';
+$$;
+
+-- The live copies of an object become garbage, and its manifest goes. The caller holds
+-- the lock on the object's row.
+--
+-- Row by row, each by a probe of an index: a join would be planned for the few parts
+-- that statistics tell of, and may then take every part times every copy.
+CREATE OR REPLACE FUNCTION ledger_discard(p_object_id text, p_grace interval)
+RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    gone text;
+BEGIN
+    PERFORM ledger_discard_manifests(p_object_id);
+    FOR gone IN DELETE FROM object_parts p WHERE p.object_id = p_object_id
+                RETURNING p.part_id
+    LOOP
+        UPDATE object_locations l
+           SET state = 'garbage', object_id = p_object_id,
+               due_at = clock_timestamp() + p_grace
+         WHERE l.part_id = gone AND l.state = 'live';
+    END LOOP;
+END $$;
+
+-- Rule 9: the claim becomes live and the object's only version, in one transaction.
+-- outcome: 'committed', 'lost' (the claim is no longer claimed; nothing changed) or
+-- 'precondition' (the claim is now abandoned; nothing else changed).
+--
+-- Lock order: the object's row, then the claim (rule 26). Writers of an absent key
+-- meet at the primary key: the later one waits, then finds a row.
+--
+-- p_needs_manifest: the backend object does not tell all that is recorded here.
+CREATE OR REPLACE FUNCTION ledger_commit(
+    p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
+    p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
+    p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
+    p_grace interval, p_needs_manifest boolean DEFAULT false,
+    OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
+LANGUAGE plpgsql AS $$
+DECLARE
+    existing objects;
+    exists_now boolean;
+    claim object_locations;
+    wanted_at timestamptz := CASE WHEN p_needs_manifest THEN clock_timestamp() END;
+BEGIN
+    o_object_id := ledger_ulid();
+    LOOP
+        SELECT * INTO existing FROM objects o
+          WHERE o.bucket = p_bucket AND o.object_key = p_key FOR UPDATE;
+        exists_now := FOUND;
+        SELECT * INTO claim FROM object_locations l
+          WHERE l.copy_id = p_copy_id AND l.state = 'claimed' FOR UPDATE;
+        IF NOT FOUND THEN
+            outcome := 'lost';
+            RETURN;
+        END IF;
+        IF NOT ledger_allows(existing.etag, p_if_match, p_if_none_match) THEN
+            UPDATE object_locations
+               SET state = 'abandoned', due_at = clock_timestamp(),
+                   version_id = p_version_id
+             WHERE copy_id = p_copy_id;
+            outcome := 'precondition';
+            RETURN;
+        END IF;
+        o_last_modified := date_trunc('milliseconds', clock_timestamp());
+        EXIT WHEN exists_now;
+        INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag,
+                             content_type, headers, user_metadata, checksums,
+                             last_modified, manifest_wanted_at, manifest_due_at)
+        VALUES (p_bucket, p_key, o_object_id, p_size, p_md5, p_content_type, p_headers,
+                p_user_metadata, p_checksums, o_last_modified, wanted_at, wanted_at)
+        ON CONFLICT DO NOTHING;
+        EXIT WHEN FOUND;
+    END LOOP;
+    IF exists_now THEN
+        PERFORM ledger_discard(existing.object_id, p_grace);
+        UPDATE objects
+           SET object_id = o_object_id, size_bytes = p_size, etag = p_md5,
+               content_type = p_content_type, headers = p_headers,
+               user_metadata = p_user_metadata, tags = '{}', checksums = p_checksums,
+               last_modified = o_last_modified, manifest_wanted_at = wanted_at,
+               manifest_due_at = wanted_at
+         WHERE bucket = p_bucket AND object_key = p_key;
+    END IF;
+    INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
+                              md5)
+    VALUES (o_object_id, 1, claim.part_id, 0, p_size, p_md5);
+    UPDATE object_locations
+       SET state = 'live', due_at = NULL, size_bytes = p_size,
+           backend_etag = p_backend_etag, version_id = p_version_id
+     WHERE copy_id = p_copy_id;
+    outcome := 'committed';
+END $$;
+
+-- Rule 11: no backend call; the collector does the rest.
+CREATE OR REPLACE FUNCTION ledger_delete(
+    p_bucket text, p_key text, p_grace interval)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    gone text;
+BEGIN
+    DELETE FROM objects o WHERE o.bucket = p_bucket AND o.object_key = p_key
+        RETURNING o.object_id INTO gone;
+    IF gone IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM ledger_discard(gone, p_grace);
+    RETURN true;
+END $$;
+
+-- 5. Listing ---------------------------------------------------------------------------
+
+-- At most p_limit entries after p_after: keys, and common prefixes each once. Every
+-- common prefix costs one probe of the primary key: the scan starts again behind it.
+CREATE OR REPLACE FUNCTION ledger_list(
+    p_bucket text, p_prefix text, p_delimiter text, p_after text, p_limit integer)
+RETURNS TABLE (common_prefix text, listed objects)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    stop_at text := ledger_after_prefix(p_prefix);
+    from_key text := p_prefix;
+    beyond text := NULL;
+    cut integer;
+    count_left integer := p_limit;
+    entry objects;
+BEGIN
+    -- The lower bound is from_key, inclusive; or beyond, exclusive.
+    IF p_after COLLATE "C" >= p_prefix COLLATE "C" THEN
+        from_key := p_after;
+        beyond := p_after;
+        -- Within a common prefix, that whole prefix has been passed.
+        IF p_delimiter <> '' AND starts_with(p_after, p_prefix) THEN
+            cut := strpos(substr(p_after, length(p_prefix) + 1), p_delimiter);
+            IF cut > 0 THEN
+                from_key := ledger_after_prefix(
+                    left(p_after, length(p_prefix) + cut + length(p_delimiter) - 1));
+                beyond := NULL;
+                IF from_key IS NULL THEN
+                    RETURN;
+                END IF;
+            END IF;
+        END IF;
+    END IF;
+    IF p_delimiter = '' THEN
+        RETURN QUERY SELECT NULL::text, o FROM objects o
+          WHERE o.bucket = p_bucket AND o.object_key >= from_key
+            AND (beyond IS NULL OR o.object_key > beyond)
+            AND (stop_at IS NULL OR o.object_key < stop_at)
+          ORDER BY o.object_key LIMIT p_limit;
+        RETURN;
+    END IF;
+    WHILE count_left > 0 AND from_key IS NOT NULL LOOP
+        cut := 0;
+        FOR entry IN SELECT * FROM objects o
+              WHERE o.bucket = p_bucket AND o.object_key >= from_key
+                AND (beyond IS NULL OR o.object_key > beyond)
+                AND (stop_at IS NULL OR o.object_key < stop_at)
+              ORDER BY o.object_key LIMIT count_left
+        LOOP
+            cut := strpos(substr(entry.object_key, length(p_prefix) + 1), p_delimiter);
+            IF cut > 0 THEN
+                common_prefix := left(
+                    entry.object_key, length(p_prefix) + cut + length(p_delimiter) - 1);
+                listed := NULL;
+                RETURN NEXT;
+                from_key := ledger_after_prefix(common_prefix);
+                beyond := NULL;
+                count_left := count_left - 1;
+                EXIT;
+            END IF;
+            common_prefix := NULL;
+            listed := entry;
+            RETURN NEXT;
+            count_left := count_left - 1;
+        END LOOP;
+        EXIT WHEN cut = 0;
+    END LOOP;
+END $$;
+
+-- 6. Recovery: leases, collection --------------------------------------------------------
+
+-- Whether reaper and collector may act: not within one lease of the database's start,
+-- since writers and readers could not extend leases and pins while it was away.
+CREATE OR REPLACE FUNCTION ledger_is_settled(p_lease interval)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT clock_timestamp() > pg_postmaster_start_time() + p_lease
+$$;
+
+-- Rule 22: claims whose lease is over are abandoned. Their owner may be alive and
+-- slow, so their bytes may land late.
+CREATE OR REPLACE FUNCTION ledger_reap(p_limit integer, p_lease interval)
+RETURNS bigint LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT l.copy_id FROM object_locations l
+         WHERE l.state = 'claimed' AND l.due_at < clock_timestamp()
+           AND ledger_is_settled(p_lease)
+         ORDER BY l.due_at LIMIT p_limit FOR UPDATE SKIP LOCKED),
+    reaped AS (
+        UPDATE object_locations l
+           SET state = 'abandoned', due_at = clock_timestamp(), delete_twice = true
+          FROM due WHERE l.copy_id = due.copy_id RETURNING 1)
+    SELECT count(*) FROM reaped
+$$;
+
+-- Rule 20: take due garbage of one backend, for p_hold and longer at each failure.
+-- attempts is the token that ledger_collected wants back: a worker that was slow
+-- finds it changed.
+CREATE OR REPLACE FUNCTION ledger_collect(
+    p_backend text, p_limit integer, p_hold interval, p_lease interval)
+RETURNS TABLE (o_copy_id text, o_attempts integer, o_backend_key text,
+               o_version_id text)
+LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT l.copy_id FROM object_locations l
+         WHERE l.backend_name = p_backend
+           AND l.state IN ('garbage', 'abandoned') AND l.due_at <= clock_timestamp()
+           AND ledger_is_settled(p_lease)
+           AND NOT EXISTS (SELECT 1 FROM read_pins r
+                            WHERE r.object_id = l.object_id
+                              AND r.until > clock_timestamp())
+         ORDER BY l.due_at LIMIT p_limit FOR UPDATE SKIP LOCKED)
+    UPDATE object_locations l
+       SET attempts = l.attempts + 1,
+           due_at = clock_timestamp()
+                    + least(p_hold * power(2, least(l.attempts, 20)), '1 hour')
+      FROM due WHERE l.copy_id = due.copy_id
+    RETURNING l.copy_id, l.attempts, l.backend_key, l.version_id
+$$;
+
+-- The backend has confirmed that these keys are gone. One that is to be deleted twice
+-- waits for p_late and comes again; the others are forgotten, which frees their bytes.
+CREATE OR REPLACE FUNCTION ledger_collected(
+    p_copy_ids text[], p_attempts integer[], p_late interval)
+RETURNS bigint LANGUAGE sql AS $$
+    WITH done AS (
+        SELECT * FROM unnest(p_copy_ids, p_attempts) AS d (copy_id, attempts)),
+    again AS (
+        UPDATE object_locations l
+           SET delete_twice = false,
+               due_at = clock_timestamp() + p_late
+          FROM done d
+         WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
+           AND l.state = 'abandoned' AND l.delete_twice),
+    gone AS (
+        DELETE FROM object_locations l USING done d
+         WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
+           AND l.state IN ('garbage', 'abandoned') AND NOT l.delete_twice
+        RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
+-- 7. Multipart uploads ---------------------------------------------------------------------
+--
+-- A part is a copy like any other. Complete is one transaction that turns part rows into
+-- a manifest: no backend call, no second copy of the bytes. The upload's row decides
+-- Complete against Abort, UploadPart and expiry (rules 12 to 14).
+
+-- At most p_limit entries after the markers, by key, then by time (an upload's id begins
+-- with a ULID). Open uploads are few, so a common prefix is passed over row by row.
+CREATE OR REPLACE FUNCTION ledger_list_uploads(
+    p_bucket text, p_prefix text, p_delimiter text, p_key_marker text,
+    p_upload_marker text, p_limit integer)
+RETURNS TABLE (common_prefix text, listed multipart_uploads)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    stop_at text := ledger_after_prefix(p_prefix);
+    cut integer;
+    count_left integer := p_limit;
+    last_prefix text := NULL;
+    rolled_up text;
+    entry multipart_uploads;
+BEGIN
+    FOR entry IN SELECT * FROM multipart_uploads u
+          WHERE u.bucket = p_bucket AND u.state = 'open'
+            AND u.object_key >= greatest(p_prefix COLLATE "C", p_key_marker)
+            AND (stop_at IS NULL OR u.object_key < stop_at)
+            AND (u.object_key > p_key_marker
+                 OR (u.object_key = p_key_marker AND p_upload_marker <> ''
+                     AND u.upload_id > p_upload_marker)
+                 OR p_key_marker = '')
+          ORDER BY u.object_key, u.upload_id
+    LOOP
+        EXIT WHEN count_left = 0;
+        cut := CASE WHEN p_delimiter = '' THEN 0 ELSE
+            strpos(substr(entry.object_key, length(p_prefix) + 1), p_delimiter) END;
+        IF cut > 0 THEN
+            rolled_up := left(
+                entry.object_key, length(p_prefix) + cut + length(p_delimiter) - 1);
+            CONTINUE WHEN rolled_up = last_prefix
+                OR rolled_up COLLATE "C" <= p_key_marker;
+            last_prefix := rolled_up;
+            common_prefix := rolled_up;
+            listed := NULL;
+        ELSE
+            common_prefix := NULL;
+            listed := entry;
+        END IF;
+        RETURN NEXT;
+        count_left := count_left - 1;
+    END LOOP;
+END $$;
+
+-- Charge and name one part's bytes. outcome: 'claimed', 'full' or 'no_upload'.
+CREATE OR REPLACE FUNCTION ledger_claim_part(
+    p_backends text[], p_upload_id text, p_bucket text, p_key text, p_opaque boolean,
+    p_part_number integer, p_size bigint, p_lease interval,
+    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
+    OUT o_backend_name text, OUT o_backend_key text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM multipart_uploads u
+                    WHERE u.upload_id = p_upload_id AND u.bucket = p_bucket
+                      AND u.object_key = p_key AND u.state = 'open')
+    THEN
+        outcome := 'no_upload';
+        RETURN;
+    END IF;
+    o_backend_name := ledger_place(p_backends, p_size);
+    IF o_backend_name IS NULL THEN
+        outcome := 'full';
+        RETURN;
+    END IF;
+    outcome := 'claimed';
+    o_copy_id := ledger_ulid();
+    o_part_id := ledger_ulid();
+    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                          ELSE p_key || '~' || o_copy_id END
+                     || '.' || lpad(p_part_number::text, 5, '0');
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at)
+    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
+            'claimed', clock_timestamp() + p_lease);
+END $$;
+
+-- Rule 12: the claim becomes the upload's part of that number, and a part that was sent
+-- before under the number becomes garbage. outcome: 'committed', 'lost' (nothing changed)
+-- or 'no_upload' (completed or aborted meanwhile; the claim is now abandoned).
+CREATE OR REPLACE FUNCTION ledger_commit_part(
+    p_copy_id text, p_upload_id text, p_part_number integer, p_size bigint, p_md5 text,
+    p_checksums jsonb, p_backend_etag text, p_version_id text,
+    OUT outcome text, OUT o_last_modified timestamptz)
+LANGUAGE plpgsql AS $$
+DECLARE
+    claim object_locations;
+    is_open boolean;
+    displaced text;
+BEGIN
+    -- FOR UPDATE, not SHARE: two attempts at one part number take turns.
+    SELECT u.state = 'open' INTO is_open FROM multipart_uploads u
+      WHERE u.upload_id = p_upload_id FOR UPDATE;
+    SELECT * INTO claim FROM object_locations l
+      WHERE l.copy_id = p_copy_id AND l.state = 'claimed' FOR UPDATE;
+    IF NOT FOUND THEN
+        outcome := 'lost';
+        RETURN;
+    END IF;
+    IF is_open IS NOT TRUE THEN
+        UPDATE object_locations
+           SET state = 'abandoned', due_at = clock_timestamp(),
+               version_id = p_version_id
+         WHERE copy_id = p_copy_id;
+        outcome := 'no_upload';
+        RETURN;
+    END IF;
+    DELETE FROM multipart_parts p
+      WHERE p.upload_id = p_upload_id AND p.part_number = p_part_number
+      RETURNING p.part_id INTO displaced;
+    IF displaced IS NOT NULL THEN
+        UPDATE object_locations SET state = 'garbage', due_at = clock_timestamp()
+         WHERE part_id = displaced AND state = 'live';
+    END IF;
+    o_last_modified := date_trunc('milliseconds', clock_timestamp());
+    INSERT INTO multipart_parts (upload_id, part_number, part_id, etag, size_bytes,
+                                 checksums, created_at)
+    VALUES (p_upload_id, p_part_number, claim.part_id, p_md5, p_size, p_checksums,
+            o_last_modified);
+    UPDATE object_locations
+       SET state = 'live', due_at = NULL, size_bytes = p_size,
+           backend_etag = p_backend_etag, version_id = p_version_id
+     WHERE copy_id = p_copy_id;
+    outcome := 'committed';
+END $$;
+
+-- What an upload has in parts becomes garbage; row by row, as in ledger_discard.
+CREATE OR REPLACE FUNCTION ledger_drop_parts(p_upload_id text)
+RETURNS void LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    gone text;
+BEGIN
+    FOR gone IN DELETE FROM multipart_parts p WHERE p.upload_id = p_upload_id
+                RETURNING p.part_id
+    LOOP
+        UPDATE object_locations l SET state = 'garbage', due_at = clock_timestamp()
+         WHERE l.part_id = gone AND l.state = 'live';
+    END LOOP;
+END $$;
+
+-- Rule 13. p_numbers ascend, p_etags stand beside them. outcome:
+--   'completed'     o_answer says what the client is told; a repeat gets the same
+--   'no_upload'     unknown, of another bucket or key, or aborted
+--   'invalid_part'  o_part: not uploaded, or with another ETag
+--   'too_small'     o_part: under p_least bytes and not the last
+--   'precondition'  If-Match or If-None-Match does not hold
+-- but for 'completed', nothing has changed.
+CREATE OR REPLACE FUNCTION ledger_complete(
+    p_upload_id text, p_bucket text, p_key text, p_numbers integer[], p_etags text[],
+    p_least bigint, p_checksums jsonb, p_if_match text[], p_if_none_match text[],
+    p_grace interval,
+    OUT outcome text, OUT o_part integer, OUT o_answer jsonb)
+LANGUAGE plpgsql
+-- Planned for the few parts of earlier uploads, the joins of many would take minutes.
+SET plan_cache_mode = force_custom_plan SET enable_nestloop = off AS $$
+DECLARE
+    existing objects;
+    exists_now boolean;
+    upload multipart_uploads;
+    new_object_id text := ledger_ulid();
+    total bigint;
+    whole_etag text;
+    stamp timestamptz;
+BEGIN
+    LOOP
+        SELECT * INTO existing FROM objects o
+          WHERE o.bucket = p_bucket AND o.object_key = p_key FOR UPDATE;
+        exists_now := FOUND;
+        SELECT * INTO upload FROM multipart_uploads u
+          WHERE u.upload_id = p_upload_id AND u.bucket = p_bucket
+            AND u.object_key = p_key AND u.state <> 'aborted' FOR UPDATE;
+        IF NOT FOUND THEN
+            outcome := 'no_upload';
+            RETURN;
+        END IF;
+        IF upload.state = 'completed' THEN
+            outcome := 'completed';
+            o_answer := upload.answer;
+            RETURN;
+        END IF;
+        IF NOT ledger_allows(existing.etag, p_if_match, p_if_none_match) THEN
+            outcome := 'precondition';
+            RETURN;
+        END IF;
+        SELECT w.part_number INTO o_part
+          FROM unnest(p_numbers, p_etags) AS w (part_number, etag)
+          LEFT JOIN multipart_parts p
+            ON p.upload_id = p_upload_id AND p.part_number = w.part_number
+         WHERE p.etag IS DISTINCT FROM w.etag
+         ORDER BY w.part_number LIMIT 1;
+        IF FOUND THEN
+            outcome := 'invalid_part';
+            RETURN;
+        END IF;
+        SELECT p.part_number INTO o_part FROM multipart_parts p
+         WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers)
+           AND p.size_bytes < p_least
+           AND p.part_number <> p_numbers[cardinality(p_numbers)]
+         ORDER BY p.part_number LIMIT 1;
+        IF FOUND THEN
+            outcome := 'too_small';
+            RETURN;
+        END IF;
+        SELECT sum(p.size_bytes),
+               md5(string_agg(decode(p.etag, 'hex'), ''::bytea ORDER BY p.part_number))
+               || '-' || count(*)
+          INTO total, whole_etag
+          FROM multipart_parts p
+         WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
+        stamp := date_trunc('milliseconds', clock_timestamp());
+        EXIT WHEN exists_now;
+        INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag,
+                             content_type, headers, user_metadata, tags, checksums,
+                             last_modified, manifest_wanted_at, manifest_due_at)
+        VALUES (p_bucket, p_key, new_object_id, total, whole_etag, upload.content_type,
+                upload.headers, upload.user_metadata, upload.tags, p_checksums, stamp,
+                stamp, stamp)
+        ON CONFLICT DO NOTHING;
+        EXIT WHEN FOUND;
+    END LOOP;
+    IF exists_now THEN
+        PERFORM ledger_discard(existing.object_id, p_grace);
+        UPDATE objects
+           SET object_id = new_object_id, size_bytes = total, etag = whole_etag,
+               content_type = upload.content_type, headers = upload.headers,
+               user_metadata = upload.user_metadata, tags = upload.tags,
+               checksums = p_checksums, last_modified = stamp,
+               manifest_wanted_at = stamp, manifest_due_at = stamp
+         WHERE bucket = p_bucket AND object_key = p_key;
+    END IF;
+    INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
+                              md5)
+    SELECT new_object_id, p.part_number, p.part_id,
+           (sum(p.size_bytes) OVER (ORDER BY p.part_number) - p.size_bytes)::bigint,
+           p.size_bytes, p.etag
+      FROM multipart_parts p
+     WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
+    DELETE FROM multipart_parts p
+     WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
+    -- Parts that the list leaves out.
+    PERFORM ledger_drop_parts(p_upload_id);
+    o_answer := jsonb_build_object('etag', whole_etag, 'checksums', p_checksums,
+                                   'object_id', new_object_id, 'last_modified', stamp);
+    UPDATE multipart_uploads
+       SET state = 'completed', answer = o_answer, ended_at = clock_timestamp()
+     WHERE upload_id = p_upload_id;
+    outcome := 'completed';
+END $$;
+
+-- Rule 14: what an upload holds becomes garbage. The caller holds its row's lock.
+CREATE OR REPLACE FUNCTION ledger_abort_locked(p_upload_id text)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM ledger_drop_parts(p_upload_id);
+    UPDATE multipart_uploads SET state = 'aborted', ended_at = clock_timestamp()
+     WHERE upload_id = p_upload_id;
+END $$;
+
+-- Whether there was an open upload of that bucket and key to abort.
+CREATE OR REPLACE FUNCTION ledger_abort(p_upload_id text, p_bucket text, p_key text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM multipart_uploads u
+      WHERE u.upload_id = p_upload_id AND u.bucket = p_bucket AND u.object_key = p_key
+        AND u.state = 'open' FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM ledger_abort_locked(p_upload_id);
+    RETURN true;
+END $$;
+
+-- Abort at most p_limit open uploads older than p_max_age, and forget ended ones whose
+-- stored answer nobody is owed any more. Returns how many were aborted.
+CREATE OR REPLACE FUNCTION ledger_expire_uploads(
+    p_max_age interval, p_keep_answer interval, p_limit integer)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    stale text;
+    aborted bigint := 0;
+BEGIN
+    FOR stale IN
+        SELECT u.upload_id FROM multipart_uploads u
+         WHERE u.state = 'open' AND u.created_at < clock_timestamp() - p_max_age
+         ORDER BY u.created_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+    LOOP
+        PERFORM ledger_abort_locked(stale);
+        aborted := aborted + 1;
+    END LOOP;
+    DELETE FROM multipart_uploads u
+     WHERE u.state <> 'open' AND u.ended_at < clock_timestamp() - p_keep_answer;
+    RETURN aborted;
+END $$;
+
+-- 8. Manifest copies ---------------------------------------------------------------------
+--
+-- What a part's backend object cannot say of itself (how parts make an object, headers
+-- that do not fit) is written once more, as a small object beside them, so that a lost
+-- ledger can be rebuilt. A row like any other copy's: claimed, live, garbage. Who
+-- changes an object so sets manifest_wanted_at; a job writes (rules 30 and 31).
+
+-- Take objects whose manifest is to be written, the longest due first; nobody else takes
+-- them within p_hold, and it is tried again after it.
+CREATE OR REPLACE FUNCTION ledger_take_manifests(p_limit integer, p_hold interval)
+RETURNS SETOF objects LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT o.bucket, o.object_key FROM objects o
+         WHERE o.manifest_due_at <= now()
+         ORDER BY o.manifest_due_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED)
+    UPDATE objects o SET manifest_due_at = clock_timestamp() + p_hold
+      FROM due WHERE o.bucket = due.bucket AND o.object_key = due.object_key
+    RETURNING o.*
+$$;
+
+-- Charge and name a manifest copy, made of what the object was at p_wanted_at. outcome:
+-- 'claimed', 'full' or 'superseded' (it is not what is wanted any more).
+CREATE OR REPLACE FUNCTION ledger_claim_manifest(
+    p_backends text[], p_bucket text, p_key text, p_opaque boolean, p_object_id text,
+    p_wanted_at timestamptz, p_size bigint, p_lease interval,
+    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
+    OUT o_backend_name text, OUT o_backend_key text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM objects o
+                    WHERE o.bucket = p_bucket AND o.object_key = p_key
+                      AND o.object_id = p_object_id
+                      AND o.manifest_wanted_at = p_wanted_at)
+    THEN
+        outcome := 'superseded';
+        RETURN;
+    END IF;
+    o_backend_name := ledger_place(p_backends, p_size);
+    IF o_backend_name IS NULL THEN
+        outcome := 'full';
+        RETURN;
+    END IF;
+    outcome := 'claimed';
+    o_copy_id := ledger_ulid();
+    o_part_id := ledger_ulid();
+    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                          ELSE p_key || '~' || o_copy_id END
+                     || '.manifest';
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at, is_manifest)
+    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
+            'claimed', clock_timestamp() + p_lease, true);
+END $$;
+
+-- Rule 31: the claim becomes the object's only manifest copy. outcome: 'committed',
+-- 'lost' (nothing changed) or 'superseded' (the object is another one by now, or was
+-- changed, or has its manifest from another process; the claim is now abandoned).
+-- Lock order: the object's row, then the claim (rule 26).
+CREATE OR REPLACE FUNCTION ledger_commit_manifest(
+    p_copy_id text, p_bucket text, p_key text, p_object_id text,
+    p_wanted_at timestamptz, p_backend_etag text, p_version_id text)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    is_wanted boolean;
+BEGIN
+    SELECT o.object_id = p_object_id AND o.manifest_wanted_at = p_wanted_at
+      INTO is_wanted FROM objects o
+      WHERE o.bucket = p_bucket AND o.object_key = p_key FOR UPDATE;
+    PERFORM 1 FROM object_locations l
+      WHERE l.copy_id = p_copy_id AND l.state = 'claimed' FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'lost';
+    END IF;
+    IF is_wanted IS NOT TRUE THEN
+        UPDATE object_locations
+           SET state = 'abandoned', due_at = clock_timestamp(),
+               version_id = p_version_id
+         WHERE copy_id = p_copy_id;
+        RETURN 'superseded';
+    END IF;
+    PERFORM ledger_discard_manifests(p_object_id);
+    UPDATE object_locations
+       SET state = 'live', due_at = NULL, object_id = p_object_id,
+           backend_etag = p_backend_etag, version_id = p_version_id
+     WHERE copy_id = p_copy_id;
+    UPDATE objects SET manifest_wanted_at = NULL, manifest_due_at = NULL
+     WHERE bucket = p_bucket AND object_key = p_key;
+    RETURN 'committed';
+END $$;
