@@ -41,7 +41,7 @@ def test_sigterm_lets_requests_finish(
         with Client(daemon.port) as client:
             assert client.put("old", old).status == 200
             idle = client.connection.sock
-            upload = open_put(daemon.port, "new", len(new))
+            upload = open_put(daemon.port, "new", len(new, is_begun=True))
             upload.sendall(new[: 2 * MIB])
             # A large part of it is still at the daemon or behind it.
             download = open_get(daemon.port, "old")
@@ -80,7 +80,7 @@ def test_sigterm_breaks_off_what_takes_too_long(
     ) as daemon:
         with Client(daemon.port) as client:
             assert client.put("k", b"old").status == 200
-        with open_put(daemon.port, "k", 3 * MIB) as upload:
+        with open_put(daemon.port, "k", 3 * MIB, is_begun=True) as upload:
             upload.sendall(make_body(1, 2 * MIB))
             began = time.monotonic()
             daemon.signal(signal.SIGTERM)

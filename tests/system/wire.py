@@ -215,13 +215,25 @@ def parse_listing(document: bytes) -> Listing:
     return Listing(contents, prefixes, token)
 
 
-def open_put(port: int, key: str, length: int) -> socket.socket:
-    """Begin a PUT on a connection of its own; the body is the caller's to send."""
+def open_put(
+    port: int, key: str, length: int, *, is_begun: bool = False
+) -> socket.socket:
+    """
+    Begin a PUT on a connection of its own; the body is the caller's to send.
+
+    :param is_begun: Return when the daemon is at work on it and asks for the body.
+    """
     connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    expect = "Expect: 100-continue\r\n" if is_begun else ""
     connection.sendall(
         f"PUT {target(key)} HTTP/1.1\r\nHost: localhost\r\nX-Proxy-Token: {TOKEN}\r\n"
-        f"Content-Length: {length}\r\n\r\n".encode()
+        f"{expect}Content-Length: {length}\r\n\r\n".encode()
     )
+    wanted = b"HTTP/1.1 100 Continue\r\n\r\n" if is_begun else b""
+    while wanted:
+        got = connection.recv(len(wanted))
+        assert got and wanted.startswith(got), got
+        wanted = wanted[len(got) :]
     return connection
 
 
