@@ -217,7 +217,8 @@ class Ground:
         """I3, which holds at every instant."""
         # One statement, one moment: the daemon's jobs go on meanwhile.
         for name, used, summed in self.query(
-            "SELECT q.backend_name, q.bytes_used, coalesce(sum(l.size_bytes), 0)::bigint"
+            "SELECT q.backend_name, q.bytes_used,"
+            "       coalesce(sum(l.size_bytes), 0)::bigint"
             "  FROM backend_quotas q LEFT JOIN object_locations l USING (backend_name)"
             " GROUP BY q.backend_name"
         ):

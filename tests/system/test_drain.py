@@ -41,7 +41,7 @@ def test_sigterm_lets_requests_finish(
         with Client(daemon.port) as client:
             assert client.put("old", old).status == 200
             idle = client.connection.sock
-            upload = open_put(daemon.port, "new", len(new, is_begun=True))
+            upload = open_put(daemon.port, "new", len(new), is_begun=True)
             upload.sendall(new[: 2 * MIB])
             # A large part of it is still at the daemon or behind it.
             download = open_get(daemon.port, "old")
