@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import psycopg2
 from attrs import define, frozen
 
-from s3proxy.errors import OutcomeUnknown, StoreUnavailable
-from s3proxy.store.connection import Row
 from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
-from s3proxy.store.statements import statements
+from s3proxy.store.running import run_decided
 
 
 @frozen
@@ -40,12 +37,15 @@ class Janitor:
 
     async def reap(self, limit: int) -> int:
         """Abandon claims whose lease is over; returns how many."""
-        ((count,),) = await self._run("reap", limit=limit, lease=self._lease)
+        ((count,),) = await run_decided(
+            self.pool, "reap", limit=limit, lease=self._lease
+        )
         return int(count)
 
     async def collect(self, backend: str, limit: int) -> list[Due]:
         """Take due garbage of *backend*, the longest due first."""
-        rows = await self._run(
+        rows = await run_decided(
+            self.pool,
             "collect",
             backend=backend,
             limit=limit,
@@ -56,7 +56,8 @@ class Janitor:
 
     async def collected(self, done: list[Due]) -> int:
         """Record confirmed deletes; returns how many rows were forgotten."""
-        ((count,),) = await self._run(
+        ((count,),) = await run_decided(
+            self.pool,
             "collected",
             copy_ids=[each.copy_id for each in done],
             attempts=[each.attempts for each in done],
@@ -66,14 +67,8 @@ class Janitor:
 
     async def unpin_expired(self) -> None:
         """Forget read pins that nobody renewed."""
-        await self._run("unpin_expired")
+        await run_decided(self.pool, "unpin_expired")
 
     @property
     def _lease(self) -> str:
         return interval(self.lease_seconds)
-
-    async def _run(self, name: str, **parameters: object) -> list[Row]:
-        try:
-            return await self.pool.query(statements()[name], parameters)
-        except (psycopg2.Error, OutcomeUnknown) as why:
-            raise StoreUnavailable(f"{name}: {why}".strip()) from why

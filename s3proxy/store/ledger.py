@@ -30,6 +30,7 @@ from s3proxy.model import (
 from s3proxy.plan.naming import is_opaque
 from s3proxy.store.connection import Row
 from s3proxy.store.pool import Pool
+from s3proxy.store.running import run, run_decided
 from s3proxy.store.statements import statements
 
 
@@ -53,7 +54,8 @@ class PostgresLedger:
         conditions: WriteConditions,
     ) -> Claim:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        ((outcome, copy_id, part_id, backend_name, backend_key),) = await self._decided(
+        ((outcome, copy_id, part_id, backend_name, backend_key),) = await run_decided(
+            self.pool,
             "claim",
             backends=list(backends),
             bucket=bucket,
@@ -76,8 +78,11 @@ class PostgresLedger:
 
     async def extend(self, copy_ids: Collection[str]) -> set[str]:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        rows = await self._decided(
-            "extend", copy_ids=list(copy_ids), lease=interval(self.lease_seconds)
+        rows = await run_decided(
+            self.pool,
+            "extend",
+            copy_ids=list(copy_ids),
+            lease=interval(self.lease_seconds),
         )
         return {copy_id for (copy_id,) in rows}
 
@@ -90,7 +95,8 @@ class PostgresLedger:
         version_id: str | None,
     ) -> ObjectInfo:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        ((outcome, object_id, last_modified),) = await self._run(
+        ((outcome, object_id, last_modified),) = await run(
+            self.pool,
             "commit",
             copy_id=claim.copy.copy_id,
             bucket=new.bucket,
@@ -138,11 +144,13 @@ class PostgresLedger:
 
     async def release(self, claim: Claim) -> None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        await self._decided("release", copy_id=claim.copy.copy_id)
+        await run_decided(self.pool, "release", copy_id=claim.copy.copy_id)
 
     async def abandon(self, claim: Claim, *, landed: bool) -> None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        await self._decided("abandon", copy_id=claim.copy.copy_id, landed=landed)
+        await run_decided(
+            self.pool, "abandon", copy_id=claim.copy.copy_id, landed=landed
+        )
 
     async def replace_metadata(
         self,
@@ -156,7 +164,8 @@ class PostgresLedger:
         if not conditions.hold(current.etag):
             raise PreconditionFailed()
         # An object's ETag never changes while it is the same version.
-        rows = await self._decided(
+        rows = await run_decided(
+            self.pool,
             "replace_metadata",
             bucket=current.bucket,
             key=current.key,
@@ -169,31 +178,37 @@ class PostgresLedger:
 
     async def delete(self, bucket: str, key: str) -> None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        await self._decided(
-            "delete", bucket=bucket, key=key, grace=interval(self.grace_seconds)
+        await run_decided(
+            self.pool,
+            "delete",
+            bucket=bucket,
+            key=key,
+            grace=interval(self.grace_seconds),
         )
 
     async def head(self, bucket: str, key: str) -> ObjectInfo | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        rows = await self._decided("head", bucket=bucket, key=key)
+        rows = await run_decided(self.pool, "head", bucket=bucket, key=key)
         return _info(bucket, rows[0]) if rows else None
 
     async def find(self, bucket: str, key: str) -> StoredObject | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        rows = await self._decided("find", bucket=bucket, key=key)
+        rows = await run_decided(self.pool, "find", bucket=bucket, key=key)
         return _stored(bucket, rows) if rows else None
 
     async def parts(self, object_id: str, start: int, end: int) -> tuple[Part, ...]:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        rows = await self._decided("parts", object_id=object_id, start=start, end=end)
+        rows = await run_decided(
+            self.pool, "parts", object_id=object_id, start=start, end=end
+        )
         return _parts(rows)
 
     async def part_range(
         self, bucket: str, key: str, part_number: int
     ) -> PartRange | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        rows = await self._decided(
-            "part_range", bucket=bucket, key=key, skip=part_number - 1
+        rows = await run_decided(
+            self.pool, "part_range", bucket=bucket, key=key, skip=part_number - 1
         )
         if not rows:
             return None
@@ -209,7 +224,8 @@ class PostgresLedger:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         if limit <= 0:
             return ListPage((), (), None)
-        rows = await self._decided(
+        rows = await run_decided(
+            self.pool,
             "list",
             bucket=bucket,
             prefix=prefix,
@@ -226,27 +242,9 @@ class PostgresLedger:
 
     async def pin(self, object_id: str) -> None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        await self._decided(
-            "pin", object_id=object_id, hold=interval(self.grace_seconds)
+        await run_decided(
+            self.pool, "pin", object_id=object_id, hold=interval(self.grace_seconds)
         )
-
-    async def _run(self, name: str, **parameters: Any) -> list[Row]:
-        """A statement by name; a refusal by the server means that it did not happen."""
-        try:
-            return await self.pool.query(statements()[name], parameters)
-        except psycopg2.Error as why:
-            raise StoreUnavailable(f"{name}: {why}".strip()) from why
-
-    async def _decided(self, name: str, **parameters: Any) -> list[Row]:
-        """
-        Like :meth:`_run`, where an unknown outcome needs no looking after.
-
-        A claim nobody knows of runs out by its lease; the others can be said again.
-        """
-        try:
-            return await self._run(name, **parameters)
-        except OutcomeUnknown as why:
-            raise StoreUnavailable(f"{name}: {why}") from why
 
     async def _fresh(self, sql: str, **parameters: Any) -> list[Row]:
         try:

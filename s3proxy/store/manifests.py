@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import psycopg2
 from attrs import define
 
 from s3proxy.errors import (
     ClaimLost,
     InsufficientStorage,
-    OutcomeUnknown,
     PreconditionFailed,
-    StoreUnavailable,
 )
 from s3proxy.model import Claim, Copy, ObjectInfo
 from s3proxy.plan.manifest import ManifestPart, WantedManifest
 from s3proxy.plan.naming import is_opaque
-from s3proxy.store.connection import Row
 from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
-from s3proxy.store.statements import statements
+from s3proxy.store.running import run, run_decided
 
 
 @define(eq=False)
@@ -38,8 +33,8 @@ class PostgresManifests:
 
     async def take(self, limit: int) -> list[WantedManifest]:
         """See :class:`~s3proxy.manager.manifesting.ManifestLedger`."""
-        rows = await self._decided(
-            "take_manifests", limit=limit, hold=interval(self.hold_seconds)
+        rows = await run_decided(
+            self.pool, "take_manifests", limit=limit, hold=interval(self.hold_seconds)
         )
         return [
             WantedManifest(ObjectInfo(*info), tags, wanted_at)
@@ -48,7 +43,7 @@ class PostgresManifests:
 
     async def parts(self, object_id: str) -> tuple[ManifestPart, ...]:
         """See :class:`~s3proxy.manager.manifesting.ManifestLedger`."""
-        rows = await self._decided("manifest_parts", object_id=object_id)
+        rows = await run_decided(self.pool, "manifest_parts", object_id=object_id)
         return tuple(ManifestPart(*row) for row in rows)
 
     async def claim(
@@ -56,7 +51,8 @@ class PostgresManifests:
     ) -> Claim:
         """See :class:`~s3proxy.manager.manifesting.ManifestLedger`."""
         info = wanted.info
-        ((outcome, copy_id, part_id, backend_name, backend_key),) = await self._decided(
+        ((outcome, copy_id, part_id, backend_name, backend_key),) = await run_decided(
+            self.pool,
             "claim_manifest",
             backends=list(backends),
             bucket=info.bucket,
@@ -84,7 +80,8 @@ class PostgresManifests:
         version_id: str | None,
     ) -> None:
         """See :class:`~s3proxy.manager.manifesting.ManifestLedger`."""
-        ((outcome,),) = await self._run(
+        ((outcome,),) = await run(
+            self.pool,
             "commit_manifest",
             copy_id=claim.copy.copy_id,
             bucket=wanted.info.bucket,
@@ -98,16 +95,3 @@ class PostgresManifests:
             raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
         if outcome == "superseded":
             raise PreconditionFailed()
-
-    async def _run(self, name: str, **parameters: Any) -> list[Row]:
-        try:
-            return await self.pool.query(statements()[name], parameters)
-        except psycopg2.Error as why:
-            raise StoreUnavailable(f"{name}: {why}".strip()) from why
-
-    async def _decided(self, name: str, **parameters: Any) -> list[Row]:
-        # What was taken or claimed and nobody knows of comes back by its hold or lease.
-        try:
-            return await self._run(name, **parameters)
-        except OutcomeUnknown as why:
-            raise StoreUnavailable(f"{name}: {why}") from why

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-import psycopg2
 from attrs import define, frozen
 
-from s3proxy.errors import OutcomeUnknown, StoreError, StoreUnavailable
-from s3proxy.store.connection import Row
+from s3proxy.errors import StoreError
 from s3proxy.store.pool import Pool
-from s3proxy.store.statements import statements
+from s3proxy.store.running import run_decided
 
 
 class BackendMoved(StoreError):
@@ -45,7 +43,9 @@ class Registry:
         """
         problems = []
         configured: Mapping[str, BackendEntry] = {each.name: each for each in backends}
-        for name, location, _limit, _used, has_rows in await self._run("backend_rows"):
+        for name, location, _limit, _used, has_rows in await run_decided(
+            self.pool, "backend_rows"
+        ):
             entry = configured.get(name)
             if name in accept_moved:
                 continue
@@ -64,7 +64,8 @@ class Registry:
         if problems:
             raise BackendMoved("; ".join(problems))
         for each in backends:
-            await self._run(
+            await run_decided(
+                self.pool,
                 "put_backend",
                 name=each.name,
                 location=each.location,
@@ -73,21 +74,17 @@ class Registry:
 
     async def register_bucket(self, bucket: str) -> list[str]:
         """Make sure of *bucket*; returns other buckets that hold objects."""
-        await self._run("put_bucket", bucket=bucket)
-        held = [name for (name,) in await self._run("stray_buckets")]
+        await run_decided(self.pool, "put_bucket", bucket=bucket)
+        held = [name for (name,) in await run_decided(self.pool, "stray_buckets")]
         return [name for name in held if name != bucket]
 
     async def buckets(self) -> list[tuple[str, datetime]]:
         """Buckets by name, with the time they were made."""
-        return [(name, made) for name, made in await self._run("bucket_rows")]
+        return [
+            (name, made) for name, made in await run_decided(self.pool, "bucket_rows")
+        ]
 
     async def installation_id(self) -> str:
         """Which installation this database is."""
-        ((found,),) = await self._run("installation_id")
+        ((found,),) = await run_decided(self.pool, "installation_id")
         return str(found)
-
-    async def _run(self, statement: str, **parameters: object) -> list[Row]:
-        try:
-            return await self.pool.query(statements()[statement], parameters)
-        except (psycopg2.Error, OutcomeUnknown) as why:
-            raise StoreUnavailable(f"{statement}: {why}".strip()) from why

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import psycopg2
 from attrs import define
 
 from s3proxy.errors import (
@@ -18,7 +17,6 @@ from s3proxy.errors import (
     NoSuchUpload,
     OutcomeUnknown,
     PreconditionFailed,
-    StoreUnavailable,
 )
 from s3proxy.manager.upload_ports import NewUpload
 from s3proxy.model import (
@@ -32,10 +30,9 @@ from s3proxy.model import (
     WriteConditions,
 )
 from s3proxy.plan.naming import is_opaque
-from s3proxy.store.connection import Row
 from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
-from s3proxy.store.statements import statements
+from s3proxy.store.running import run, run_decided
 
 #: S3's least size of a part that is not the last.
 LEAST_PART_BYTES = 5 * 1024 * 1024
@@ -57,7 +54,8 @@ class PostgresUploads:
 
     async def create(self, new: NewUpload) -> str:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
-        ((upload_id,),) = await self._decided(
+        ((upload_id,),) = await run_decided(
+            self.pool,
             "create_upload",
             bucket=new.bucket,
             key=new.key,
@@ -80,7 +78,8 @@ class PostgresUploads:
         size_bytes: int,
     ) -> Claim:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
-        ((outcome, copy_id, part_id, backend_name, backend_key),) = await self._decided(
+        ((outcome, copy_id, part_id, backend_name, backend_key),) = await run_decided(
+            self.pool,
             "claim_part",
             backends=list(backends),
             upload_id=upload_id,
@@ -110,7 +109,8 @@ class PostgresUploads:
         version_id: str | None,
     ) -> datetime:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
-        ((outcome, last_modified),) = await self._run(
+        ((outcome, last_modified),) = await run(
+            self.pool,
             "commit_part",
             copy_id=claim.copy.copy_id,
             upload_id=upload_id,
@@ -154,10 +154,10 @@ class PostgresUploads:
             "grace": interval(self.grace_seconds),
         }
         try:
-            rows = await self._run("complete", **parameters)
+            rows = await run(self.pool, "complete", **parameters)
         except OutcomeUnknown:
             # A completed upload gives a repeat the answer of the first time.
-            rows = await self._decided("complete", **parameters)
+            rows = await run_decided(self.pool, "complete", **parameters)
         ((outcome, part_number, answer),) = rows
         match outcome:
             case "no_upload":
@@ -182,16 +182,16 @@ class PostgresUploads:
 
     async def abort(self, upload_id: str, bucket: str, key: str) -> None:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
-        ((was_open,),) = await self._decided(
-            "abort", upload_id=upload_id, bucket=bucket, key=key
+        ((was_open,),) = await run_decided(
+            self.pool, "abort", upload_id=upload_id, bucket=bucket, key=key
         )
         if not was_open:
             raise NoSuchUpload(fields={"UploadId": upload_id})
 
     async def find(self, upload_id: str, bucket: str, key: str) -> UploadInfo:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
-        rows = await self._decided(
-            "upload", upload_id=upload_id, bucket=bucket, key=key
+        rows = await run_decided(
+            self.pool, "upload", upload_id=upload_id, bucket=bucket, key=key
         )
         if not rows:
             raise NoSuchUpload(fields={"UploadId": upload_id})
@@ -202,8 +202,8 @@ class PostgresUploads:
         self, upload_id: str, after: int, limit: int
     ) -> tuple[list[PartInfo], bool]:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
-        rows = await self._decided(
-            "list_parts", upload_id=upload_id, after=after, limit=limit + 1
+        rows = await run_decided(
+            self.pool, "list_parts", upload_id=upload_id, after=after, limit=limit + 1
         )
         return [PartInfo(*row) for row in rows[:limit]], len(rows) > limit
 
@@ -217,7 +217,8 @@ class PostgresUploads:
         limit: int,
     ) -> UploadPage:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
-        rows = await self._decided(
+        rows = await run_decided(
+            self.pool,
             "list_uploads",
             bucket=bucket,
             prefix=prefix,
@@ -236,22 +237,11 @@ class PostgresUploads:
 
     async def expire(self, max_age_seconds: float, limit: int) -> int:
         """Abort stale uploads, a batch at a time; returns how many."""
-        ((aborted,),) = await self._decided(
+        ((aborted,),) = await run_decided(
+            self.pool,
             "expire_uploads",
             max_age=interval(max_age_seconds),
             keep_answer=interval(KEEP_ANSWER_SECONDS),
             limit=limit,
         )
         return int(aborted)
-
-    async def _run(self, name: str, **parameters: Any) -> list[Row]:
-        try:
-            return await self.pool.query(statements()[name], parameters)
-        except psycopg2.Error as why:
-            raise StoreUnavailable(f"{name}: {why}".strip()) from why
-
-    async def _decided(self, name: str, **parameters: Any) -> list[Row]:
-        try:
-            return await self._run(name, **parameters)
-        except OutcomeUnknown as why:
-            raise StoreUnavailable(f"{name}: {why}") from why
