@@ -299,6 +299,24 @@ class Backend(Protocol):
         """
         ...
 
+    async def copy(
+        self, source: Copy, target: Copy, headers: dict[str, str], *, md5: str
+    ) -> Stored:
+        """
+        Let the backend copy *source*, of its own, to ``target.backend_key``.
+
+        It may take as long as the bytes do, without a sign of life.
+
+        :param headers: Content-Type and x-amz-meta-… of the copy; none of the source's.
+        :param md5: Of the bytes, in hex.
+        :raises BackendRefused: It makes no copies; where ``landed`` is false, no bytes
+            are under the target's key or will be.
+        :raises BackendMissing: The source is not there; likewise.
+        :raises BackendMismatch: What it made is not what was meant.
+        :raises BackendError: ``landed`` says whether the copy may be there.
+        """
+        ...
+
     async def delete(self, backend_key: str, version_id: str | None) -> None:
         """Delete; returns on 204 (200) or 404 NoSuchKey, and on nothing else."""
         ...
