@@ -15,6 +15,7 @@ from s3proxy.errors import (
     BackendError,
     BackendMismatch,
     BackendMissing,
+    BackendRefused,
     BackendUnavailable,
 )
 from s3proxy.manager.ports import BackendKey, Stored
@@ -43,6 +44,7 @@ class MemoryBackend:
     :ivar objects: What is stored, by backend key; a test may change it.
     :ivar calls: How often each call was made.
     :ivar is_down: Every new call fails as if no connection could be made.
+    :ivar makes_copies: Whether it knows CopyObject.
     :ivar is_versioned: PUTs answer with a version id.
     :ivar late: Bodies whose PUT failed with ``land_late``: call one to let it land.
     :ivar page_size: Keys of a page of the listing.
@@ -53,6 +55,7 @@ class MemoryBackend:
         self.objects: dict[str, Kept] = {}
         self.calls: Counter[str] = Counter()
         self.is_down = False
+        self.makes_copies = True
         self.is_versioned = is_versioned
         self.late: list[Callable[[], object]] = []
         self.page_size = 1000
@@ -133,6 +136,8 @@ class MemoryBackend:
     ) -> Stored:
         """Copy a key to another one."""
         await self.enter("copy")
+        if not self.makes_copies:
+            raise BackendRefused(self.name, "501 NotImplemented", landed=False)
         kept = self.objects.get(source.backend_key)
         if kept is None:
             raise BackendMissing(self.name, "404 NoSuchKey", landed=False)
