@@ -75,6 +75,7 @@ class Ledger(Protocol):
 
         :raises InsufficientStorage: None has room.
         :raises PreconditionFailed: *conditions* do not hold now; tested again later.
+        :raises NoSuchKey: Likewise, of If-Match where there is no object.
         """
         ...
 
@@ -93,7 +94,8 @@ class Ledger(Protocol):
         """
         Turn the claim live and make it the object, in one transaction.
 
-        :raises PreconditionFailed: The claim is abandoned in the same transaction.
+        :raises PreconditionFailed: The claim is abandoned in the same transaction; or
+            NoSuchKey, of If-Match where there is no object.
         :raises ClaimLost: The claim was no longer ``claimed``.
         :raises OutcomeUnknown: The connection broke; call :meth:`settle`.
         """
