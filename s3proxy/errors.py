@@ -369,7 +369,10 @@ class BackendUnavailable(BackendError):
 
 
 class BackendRefused(BackendError):
-    """A 4xx other than a missing key: wrong credentials, no such bucket, bad call."""
+    """
+    A 4xx other than a missing key, or a 501: wrong credentials, no such bucket, a call
+    that it does not know.
+    """
 
 
 class BackendFull(BackendError):

@@ -32,6 +32,7 @@ class Address:
         self.host = prefix + parts.hostname
         self.port = parts.port or (443 if self.is_tls else 80)
         self.netloc = prefix + parts.netloc
+        self._bucket = config.bucket
         self._origin = f"{parts.scheme}://{self.netloc}"
         self._root = f"/{config.bucket}" if config.force_path_style else ""
 
@@ -47,6 +48,12 @@ class Address:
             for name, value in sorted((query or {}).items())
         ]
         return f"{self._origin}{path or '/'}" + (f"?{'&'.join(pairs)}" if pairs else "")
+
+    def copy_source(self, key: str, version_id: str | None) -> str:
+        """What names a key of this bucket in ``x-amz-copy-source``, encoded alike."""
+        version = "" if version_id is None else uri_encode(version_id, slash=True)
+        source = f"{self._bucket}/{uri_encode(key, slash=False)}"
+        return f"{source}?versionId={version}" if version else source
 
     def endpoint(self, reactor: Any, seconds: float) -> IStreamClientEndpoint:
         """

@@ -24,6 +24,7 @@ from s3proxy.errors import (
     BackendRefused,
     BackendUnavailable,
 )
+from s3proxy.manager.ports import Stored
 
 #: An answer that is read for what it says, not for its bytes, is cut at this.
 ANSWER_BYTES = 64 * 1024
@@ -45,6 +46,7 @@ _FULL = frozenset(
 )
 # 4xx codes that another try may mend: a kept connection that went stale, a conflict.
 _PASSING = frozenset({"OperationAborted", "RequestTimeout", "SlowDown", "Throttling"})
+_MD5 = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 
 
@@ -128,6 +130,8 @@ def error_of(backend: str, answer: Answer, *, landed: bool = True) -> BackendErr
         kind = BackendFull
     elif status == 404 and code == "NoSuchKey":
         kind = BackendMissing
+    elif status == 501:
+        kind = BackendRefused
     elif status >= 500 or status == 429 or status < 300 or code in _PASSING:
         kind = BackendUnavailable
     else:
@@ -150,6 +154,28 @@ def mismatch(backend: str, reason: str) -> BackendMismatch:
     """The error for an answer that is not that of the bytes sent or recorded."""
     reason = _UNPRINTABLE.sub(" ", reason)[:REASON_CHARACTERS]
     return BackendMismatch(backend, reason)
+
+
+def stored(backend: str, answer: Answer, etag: str | None, md5: str) -> Stored:
+    """
+    What a backend has stored, by its answer to a PUT.
+
+    :param etag: The answer's, wherever it stood.
+    :param md5: Of the bytes that were meant, in hex.
+    :raises BackendMismatch: The ETag is an MD5, and not *md5*.
+    """
+    is_md5 = (
+        etag is not None
+        and _MD5.fullmatch(etag) is not None
+        and not (answer.header("x-amz-server-side-encryption") or "").startswith(
+            "aws:kms"
+        )
+        and answer.header("x-amz-server-side-encryption-customer-algorithm") is None
+    )
+    if is_md5 and etag is not None and etag.lower() != md5:
+        raise mismatch(backend, f"ETag {etag} for bytes of MD5 {md5}")
+    version = answer.header("x-amz-version-id")
+    return Stored(etag, None if version == "null" else version)
 
 
 class _Collector(Protocol):

@@ -10,6 +10,7 @@ from typing import Any
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IPolicyForHTTPS
@@ -23,6 +24,7 @@ from s3proxy.backend.answers import (
     mismatch,
     unavailable,
 )
+from s3proxy.backend.copying import checked, copied, copy_headers
 from s3proxy.backend.documents import bare_etag, parse_page, parse_versioning
 from s3proxy.backend.download import S3Download, flaw
 from s3proxy.backend.limits import Limits, limited
@@ -30,7 +32,7 @@ from s3proxy.backend.signing import UNSIGNED_PAYLOAD, SigningAgent
 from s3proxy.backend.upload import S3Upload
 from s3proxy.config import BackendConfig
 from s3proxy.errors import BackendError, BackendMissing, BackendUnavailable
-from s3proxy.manager.ports import BackendKey
+from s3proxy.manager.ports import BackendKey, Stored
 from s3proxy.model import Copy
 
 #: A page of 1,000 keys of 1,024 bytes, every byte encoded as three, is half of this.
@@ -154,6 +156,35 @@ class S3Backend:
             raise mismatch(self.name, problem)
         return download
 
+    async def copy(
+        self, source: Copy, target: Copy, headers: dict[str, str], *, md5: str
+    ) -> Stored:
+        """
+        Let the backend copy one of its keys to another one, and look at what it made.
+
+        :param headers: Content-Type and x-amz-meta-… of the copy; none of the source's.
+        :param md5: Of the bytes, in hex.
+        :raises BackendError: ``landed`` says whether the copy may be there.
+        """
+        key = target.backend_key
+        name = self._address.copy_source(source.backend_key, source.version_id)
+        # There may be nothing to watch until it is done.
+        rate = self._limits.copy_bytes_per_second
+        answer = await self._call(
+            "PUT",
+            key,
+            headers=_raw({**headers, **copy_headers(name)}),
+            silent_seconds=self._limits.headers_seconds + target.size_bytes / rate,
+            places=self._writes,
+        )
+        made = copied(self.name, answer, md5)
+        try:
+            found, metadata = await self.head(key)
+        except BackendError as why:
+            # Never BackendMissing, which would speak of the source.
+            raise unavailable(self.name, why) from why
+        return checked(self.name, made, found, metadata, target, headers, md5)
+
     async def delete(self, backend_key: str, version_id: str | None) -> None:
         """Delete; returns on 204 (200) or 404 NoSuchKey, and on nothing else."""
         answer = await self._call("DELETE", backend_key, _version(version_id))
@@ -225,23 +256,33 @@ class S3Backend:
         key: str,
         query: dict[str, str] | None = None,
         *,
+        headers: Headers | None = None,
         cap: int = ANSWER_BYTES,
+        silent_seconds: float | None = None,
+        places: DeferredSemaphore | None = None,
     ) -> Answer:
-        """One control call, from its connection to the last byte of its answer."""
+        """
+        One control call, from its connection to the last byte of its answer.
+
+        :param silent_seconds: How long it may say nothing; the usual limits when None.
+        """
         # treq takes a parsed URL as it is, and a text to pieces.
         url = EncodedURL.from_text(self._address.url(key, query))
-        release = await self._take_place(self._calls)
+        release = await self._take_place(places or self._calls)
         try:
-            response = await self._answer_to(
-                self._treq.request(method, url, unbuffered=True, allow_redirects=False)
+            request = self._treq.request(
+                method, url, headers=headers, unbuffered=True, allow_redirects=False
             )
-            return await self._read(response, cap)
+            response = await self._answer_to(request, silent_seconds)
+            return await self._read(response, cap, silent_seconds)
         finally:
             release()
 
-    async def _answer_to(self, request: Deferred[Any]) -> Response:
+    async def _answer_to(
+        self, request: Deferred[Any], seconds: float | None = None
+    ) -> Response:
         """The response, headers come, body not."""
-        seconds = self._limits.headers_seconds
+        seconds = seconds or self._limits.headers_seconds
         try:
             response: Response = await limited(
                 request, self._clock, seconds, "no answer"
@@ -249,12 +290,16 @@ class S3Backend:
         except CancelledError:
             raise
         except Exception as why:
-            raise unavailable(self.name, why) from why
+            landed = not isinstance(why, ConnectError | DNSLookupError)
+            raise unavailable(self.name, why, landed=landed) from why
         return response
 
-    async def _read(self, response: Response, cap: int) -> Answer:
+    async def _read(
+        self, response: Response, cap: int, seconds: float | None = None
+    ) -> Answer:
+        seconds = seconds or self._limits.stall_seconds
         try:
-            body = await collect(response, cap, self._clock, self._limits.stall_seconds)
+            body = await collect(response, cap, self._clock, seconds)
         except CancelledError:
             raise
         except Exception as why:

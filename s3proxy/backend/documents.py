@@ -45,6 +45,18 @@ def parse_error(body: bytes) -> tuple[str, str] | None:
     return _text(root, "Code") or "", _text(root, "Message") or ""
 
 
+def parse_copied(body: bytes) -> str | None:
+    """
+    A CopyObject answer: the copy's ETag, or None where it names none.
+
+    :raises ValueError: It is not such an answer.
+    """
+    root = _parse(body)
+    if _local(root) != "CopyObjectResult":
+        raise ValueError(f"want a CopyObjectResult, got {_local(root)}")
+    return bare_etag(_text(root, "ETag"))
+
+
 def parse_page(body: bytes) -> Page:
     """
     A ListObjectsV2 answer.
@@ -89,7 +101,8 @@ def parse_versioning(body: bytes) -> bool:
 
 def _parse(body: bytes) -> Element:
     try:
-        root: Element = fromstring(body)
+        # Blanks may come first, from a backend that keeps a long call alive with them.
+        root: Element = fromstring(body.lstrip())
     except (ParseError, DefusedXmlException, ValueError, LookupError) as why:
         raise ValueError(f"not the XML that was wanted: {why!r}") from why
     return root

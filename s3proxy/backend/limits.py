@@ -20,6 +20,8 @@ class Limits:
     :ivar connect_seconds: To look up, connect, or get a free place among *connections*.
     :ivar headers_seconds: From the last byte of a request to the answer's headers.
     :ivar stall_seconds: Without a byte going or coming while one is wanted.
+    :ivar copy_bytes_per_second: A backend that copies by itself may say nothing until
+        it is done: it is given *headers_seconds*, and what the bytes take at this rate.
     :ivar kept_seconds: An idle connection is kept for this long; less than backends
         keep theirs, since a PUT on a connection that they just closed is lost.
     :ivar kept_connections: Idle connections kept.
@@ -30,6 +32,7 @@ class Limits:
     connect_seconds: float = 10.0
     headers_seconds: float = 60.0
     stall_seconds: float = 60.0
+    copy_bytes_per_second: float = 8.0 * 1024 * 1024
     kept_seconds: float = 30.0
     kept_connections: int = 64
     connections: int = 256

@@ -45,7 +45,8 @@ class SigningAgent:
     followed: all goes where the configuration says.
 
     A call without a body whose kept connection turns out to be closed goes again on
-    another one. A PUT never does: its first bytes are gone.
+    another one. A PUT never does: its first bytes are gone, or, where it is a copy, it
+    may be at work all the same and land after the second one.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class SigningAgent:
                 ResponseNeverReceived,
             ) as why:
                 # Each turn uses a kept connection up; the last one is on a new one.
-                if was_kept and body is None and not _cancelled(why):
+                if was_kept and _may_go_again(method, body) and not _cancelled(why):
                     continue
                 raise
             return AbortableResponse(response, connection, self._aborted)
@@ -178,6 +179,10 @@ class SigningAgent:
         for name, value in plain.items():
             signed.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
         return signed
+
+
+def _may_go_again(method: bytes, body: IBodyProducer | None) -> bool:
+    return body is None and method != b"PUT"
 
 
 def _cancelled(why: Exception) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from s3proxy.backend.answers import (
     collect,
     error_of,
     mismatch,
+    stored,
     unavailable,
 )
 from s3proxy.backend.documents import bare_etag
@@ -25,8 +25,6 @@ from s3proxy.backend.limits import Limits, Signal, Stalled
 from s3proxy.backend.response import AbortableResponse
 from s3proxy.errors import BackendError, BackendUnavailable
 from s3proxy.manager.ports import Stored
-
-_MD5 = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 
 
 @implementer(IBodyProducer)
@@ -213,19 +211,7 @@ class S3Upload:
     def _stored(self, answer: Answer, md5: str) -> Stored:
         if answer.is_error:
             raise error_of(self._backend, answer)
-        etag = bare_etag(answer.header("etag"))
-        is_md5 = (
-            etag is not None
-            and _MD5.fullmatch(etag) is not None
-            and not (answer.header("x-amz-server-side-encryption") or "").startswith(
-                "aws:kms"
-            )
-            and answer.header("x-amz-server-side-encryption-customer-algorithm") is None
-        )
-        if is_md5 and etag is not None and etag.lower() != md5:
-            raise mismatch(self._backend, f"ETag {etag} for bytes of MD5 {md5}")
-        version = answer.header("x-amz-version-id")
-        return Stored(etag, None if version == "null" else version)
+        return stored(self._backend, answer, bare_etag(answer.header("etag")), md5)
 
     async def _wait(self, seconds: float, what: str) -> None:
         try:

@@ -1,9 +1,10 @@
 """
-CopyObject and UploadPartCopy: the source's bytes, read and stored once more.
+CopyObject and UploadPartCopy: the source's bytes, stored once more.
 
-A copy's bytes get keys of their own, wherever there is room. A source of several parts
-is copied part by part, through an upload of its own, so that a copy needs no more room
-in one place than its largest part.
+A copy's bytes get keys of their own, wherever there is room. Where that is a backend
+which has them, it is asked to copy them itself; else they are read and written like any
+body. A source of several parts is copied part by part, through an upload of its own, so
+that a copy needs no more room in one place than its largest part.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from attrs import define
 from twisted.logger import Logger
 
 from s3proxy.errors import BackendError, S3Error, ServiceUnavailable, StoreError
+from s3proxy.manager.backend_copies import WholePart
 from s3proxy.manager.objects import Objects
+from s3proxy.manager.pinning import Pin
 from s3proxy.manager.ports import Ledger
 from s3proxy.manager.reading import ObjectReader
 from s3proxy.manager.upload_ports import NewUpload, UploadLedger
-from s3proxy.manager.writes import PartWrite
+from s3proxy.manager.writes import ObjectWrite, PartWrite, R, Write
 from s3proxy.manager.writing import Writer
 from s3proxy.model import CompletedPart, ObjectInfo, Part, PartInfo, StoredObject
 from s3proxy.s3.conditions import check_copy
@@ -61,6 +64,10 @@ class SourceBody:
             raise ServiceUnavailable(
                 "No backend that holds the source goes on answering. Please try again."
             ) from why
+
+    def pin(self) -> Pin:
+        """What keeps the source while it is copied without a :meth:`read`."""
+        return self._objects.pin(self._stored.info.object_id)
 
     def close(self) -> None:
         """Drop what is open; at or after the end it is fine."""
@@ -113,10 +120,8 @@ class Copies:
         if is_multipart:
             return await self._copy_parts(target, stored)
         body = SourceBody(self._objects, stored, 0, source.size_bytes)
-        try:
-            return await self._writer.put(target, body, sha256=None)
-        finally:
-            body.close()
+        write = ObjectWrite(target, body, self._ledger, self._installation_id)
+        return await self._store(write, body, stored.parts[0])
 
     async def copy_part(self, op: UploadPartCopy) -> PartInfo:
         """
@@ -131,18 +136,31 @@ class Copies:
         start, end = check_copy_range(op.source_range, source.size_bytes)
         return await self._copy_range(
             UploadPart(op.bucket, op.key, op.upload_id, op.part_number, end - start),
-            stored,
-            start,
-            end,
+            SourceBody(self._objects, stored, start, end),
+            await self._part_of(stored, start, end),
         )
 
+    async def _part_of(self, stored: StoredObject, start: int, end: int) -> Part | None:
+        """The part that these bytes are, where they are one."""
+        parts = stored.parts
+        if stored.parts_count > len(parts):
+            parts = await self._ledger.parts(stored.info.object_id, start, start + 1)
+        for part in parts:
+            if (part.offset_bytes, part.size_bytes) == (start, end - start):
+                return part
+        return None
+
     async def _copy_range(
-        self, op: UploadPart, stored: StoredObject, start: int, end: int
+        self, op: UploadPart, body: SourceBody, part: Part | None
     ) -> PartInfo:
-        body = SourceBody(self._objects, stored, start, end)
         write = PartWrite(op, body, self._uploads, self._installation_id)
+        return await self._store(write, body, part)
+
+    async def _store(self, write: Write[R], body: SourceBody, part: Part | None) -> R:
+        """:param part: The one that the body is, whole; None where it is no such."""
+        source = None if part is None else WholePart(part, body.pin())
         try:
-            return await self._writer.store(write, body, sha256=None)
+            return await self._writer.store(write, body, sha256=None, source=source)
         finally:
             body.close()
 
@@ -206,7 +224,8 @@ class Copies:
             content_md5=part.md5,
         )
         start = part.offset_bytes
-        info = await self._copy_range(op, stored, start, start + part.size_bytes)
+        body = SourceBody(self._objects, stored, start, start + part.size_bytes)
+        info = await self._copy_range(op, body, part)
         return CompletedPart(info.part_number, info.etag)
 
     async def _abort(self, upload_id: str, target: PutObject) -> None:

@@ -16,6 +16,7 @@ from s3proxy.errors import (
     NoSuchKey,
     ServiceUnavailable,
 )
+from s3proxy.manager.pinning import Pin
 from s3proxy.manager.ports import Backend, Body, Ledger
 from s3proxy.manager.reading import ObjectReader, part_readers
 from s3proxy.manager.writing import Writer
@@ -104,6 +105,10 @@ class Objects:
         except BackendError as why:
             raise self._unreadable(stored, why) from why
 
+    def pin(self, object_id: str) -> Pin:
+        """What keeps an object's bytes for a read; not started yet."""
+        return Pin(object_id, self._ledger, self._clock, self._grace_seconds)
+
     async def delete(self, bucket: str, key: str) -> None:
         """Remove the object; one that is not there is fine. No backend is called."""
         await self._ledger.delete(bucket, key)
@@ -121,11 +126,8 @@ class Objects:
             if not parts:
                 raise ServiceUnavailable(_OVERWRITTEN)
         reader = ObjectReader(
-            stored.info.object_id,
+            self.pin(stored.info.object_id),
             part_readers(parts, start, end, self._backends),
-            self._ledger,
-            self._clock,
-            self._grace_seconds,
         )
         await reader.open()
         return reader

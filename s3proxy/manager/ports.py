@@ -75,6 +75,7 @@ class Ledger(Protocol):
 
         :raises InsufficientStorage: None has room.
         :raises PreconditionFailed: *conditions* do not hold now; tested again later.
+        :raises NoSuchKey: Likewise, of If-Match where there is no object.
         """
         ...
 
@@ -93,7 +94,8 @@ class Ledger(Protocol):
         """
         Turn the claim live and make it the object, in one transaction.
 
-        :raises PreconditionFailed: The claim is abandoned in the same transaction.
+        :raises PreconditionFailed: The claim is abandoned in the same transaction; or
+            NoSuchKey, of If-Match where there is no object.
         :raises ClaimLost: The claim was no longer ``claimed``.
         :raises OutcomeUnknown: The connection broke; call :meth:`settle`.
         """
@@ -296,6 +298,24 @@ class Backend(Protocol):
 
         :raises BackendMissing: The copy is not there.
         :raises BackendMismatch: It is there, and is not what was recorded.
+        """
+        ...
+
+    async def copy(
+        self, source: Copy, target: Copy, headers: dict[str, str], *, md5: str
+    ) -> Stored:
+        """
+        Let the backend copy *source*, of its own, to ``target.backend_key``.
+
+        It may take as long as the bytes do, without a sign of life.
+
+        :param headers: Content-Type and x-amz-meta-… of the copy; none of the source's.
+        :param md5: Of the bytes, in hex.
+        :raises BackendRefused: It makes no copies; where ``landed`` is false, no bytes
+            are under the target's key or will be.
+        :raises BackendMissing: The source is not there; likewise.
+        :raises BackendMismatch: What it made is not what was meant.
+        :raises BackendError: ``landed`` says whether the copy may be there.
         """
         ...
 

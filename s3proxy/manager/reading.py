@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 from attrs import define
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from s3proxy.errors import BackendError, StoreError
+from s3proxy.errors import BackendError
 from s3proxy.manager.part_reading import PartReader
-from s3proxy.manager.ports import Backend, Ledger
+from s3proxy.manager.pinning import Pin
+from s3proxy.manager.ports import Backend
 from s3proxy.model import Part
 
 #: The next part's connection is opened when so little of the current one is to come.
@@ -43,18 +43,12 @@ class ObjectReader:
     """
     A read under way.
 
-    :ivar object_id: Pinned while the read goes on.
-    :ivar grace_seconds: The ledger keeps overwritten bytes for this long; a read that
-        takes longer pins them from half of it on (design: long reads pin).
+    :ivar pin: Of the object, while the read goes on.
     """
 
-    object_id: str
+    _pin: Pin
     _parts: list[PartReader]
-    _ledger: Ledger
-    _clock: IReactorTime
-    _grace_seconds: float
     _ahead: Deferred[None] | None = None
-    _pin_call: IDelayedCall | None = None
     _log = Logger()
 
     async def open(self) -> None:
@@ -64,7 +58,7 @@ class ObjectReader:
         :raises BackendError: No copy of the first part can be had.
         """
         # Before the first copy is tried: it may take long to fail.
-        self._pin_call = self._clock.callLater(self._grace_seconds / 2, self._pin)
+        self._pin.start()
         try:
             if self._parts:
                 await self._parts[0].open()
@@ -113,17 +107,6 @@ class ObjectReader:
 
         self._ahead = Deferred.fromCoroutine(open_it())
 
-    def _pin(self) -> None:
-        self._pin_call = self._clock.callLater(self._grace_seconds / 2, self._pin)
-
-        async def pin() -> None:
-            try:
-                await self._ledger.pin(self.object_id)
-            except StoreError as why:
-                self._log.warn("read not pinned: {why}", why=why)
-
-        Deferred.fromCoroutine(pin())
-
     def _close(self) -> None:
         for part in self._parts[:2]:
             part.abort()
@@ -132,6 +115,4 @@ class ObjectReader:
             following = self._parts[1]
             self._ahead.addCallback(lambda _: following.abort())
         self._ahead = None
-        if self._pin_call is not None and self._pin_call.active():
-            self._pin_call.cancel()
-        self._pin_call = None
+        self._pin.stop()

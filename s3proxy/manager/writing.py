@@ -15,6 +15,9 @@ from twisted.logger import Logger
 
 from s3proxy.errors import (
     BackendError,
+    BackendFull,
+    BackendMissing,
+    BackendRefused,
     BackendUnavailable,
     ClaimLost,
     InsufficientStorage,
@@ -24,6 +27,7 @@ from s3proxy.errors import (
     StoreError,
     StoreUnavailable,
 )
+from s3proxy.manager.backend_copies import BackendCopies, WholePart
 from s3proxy.manager.leases import Lease, Leases
 from s3proxy.manager.ports import (
     Backend,
@@ -72,7 +76,12 @@ class Writer:
     _abandoned: Callable[[str], None]
     _kept_bytes: int = 0
     _failed_seconds: dict[str, float] = field(factory=dict)
+    _copies: BackendCopies = field(init=False)
     _log = Logger()
+
+    @_copies.default
+    def _make_copies(self) -> BackendCopies:
+        return BackendCopies(self._backends, self._monotonic)
 
     async def put(self, op: PutObject, body: Body, *, sha256: str | None) -> ObjectInfo:
         """
@@ -83,26 +92,41 @@ class Writer:
         write = ObjectWrite(op, body, self._ledger, self._installation_id)
         return await self.store(write, body, sha256=sha256)
 
-    async def store(self, write: Write[R], body: Body, *, sha256: str | None) -> R:
+    async def store(
+        self,
+        write: Write[R],
+        body: Body,
+        *,
+        sha256: str | None,
+        source: WholePart | None = None,
+    ) -> R:
         """
         Store *body* as what *write* says.
 
         :param sha256: What the client signed as the body's SHA-256, in hex, or None.
+        :param source: A part that has the same bytes: where the claim is on a backend
+            that has it, the body is not read.
         :raises InsufficientStorage: 507, before a byte of the body is read.
         :raises ServiceUnavailable: 503: a backend failed once the body was flowing, or
             every backend did before.
         """
         size = write.content_length
         if size > KEPT_BYTES or self._kept_bytes + size > KEPT_TOTAL_BYTES:
-            return await self._store(write, body, sha256, keep=False)
+            return await self._store(write, body, sha256, source, keep=False)
         self._kept_bytes += size
         try:
-            return await self._store(write, body, sha256, keep=True)
+            return await self._store(write, body, sha256, source, keep=True)
         finally:
             self._kept_bytes -= size
 
     async def _store(
-        self, write: Write[R], body: Body, sha256: str | None, *, keep: bool
+        self,
+        write: Write[R],
+        body: Body,
+        sha256: str | None,
+        source: WholePart | None,
+        *,
+        keep: bool,
     ) -> R:
         digests = Digests(write.content_md5, sha256, write.checksums)
         kept: bytes | None = None
@@ -110,6 +134,10 @@ class Writer:
         while True:
             lease = await self._claim(write, failed)
             try:
+                if source is not None:
+                    made = await self._let_copy(write, lease, source)
+                    if made is not None:
+                        return await self._commit(write, lease, made, source.part.md5)
                 if keep:
                     if kept is None:
                         kept = await self._read_whole(lease, body, digests)
@@ -119,7 +147,10 @@ class Writer:
             except _NextBackend as turn:
                 failed.append(turn.backend)
                 continue
-            return await self._commit(write, lease, stored, digests)
+            except _NextClaim:
+                source = None
+                continue
+            return await self._commit(write, lease, stored, digests.md5_hex)
 
     async def _claim(self, write: Write[R], failed: Sequence[str]) -> Lease:
         asked = self._monotonic()
@@ -142,6 +173,30 @@ class Writer:
                 ) from None
             raise
         return self._leases.hold(claim, asked)
+
+    async def _let_copy(
+        self, write: Write[R], lease: Lease, whole: WholePart
+    ) -> Stored | None:
+        """Ask the claim's backend for a copy; None: the claim is as good as new."""
+        target = lease.claim.copy
+        source = self._copies.source(whole, target.backend_name)
+        if source is None:
+            return None
+        try:
+            lease.check()
+            return await self._copies.make(whole, source, target, write.headers(target))
+        except BackendError as why:
+            if isinstance(why, BackendRefused | BackendMissing) and not why.landed:
+                return None
+            await self._give_up(lease, sent=why.landed, landed=why.landed)
+            if isinstance(why, BackendFull) or not why.landed:
+                self._note(why)
+                raise _NextBackend(why.backend) from why
+            # Its bytes may still land, under that name: streaming takes another one.
+            raise _NextClaim from why
+        except BaseException:
+            await self._give_up(lease, sent=True, landed=True)
+            raise
 
     async def _read_whole(self, lease: Lease, body: Body, digests: Digests) -> bytes:
         pieces = []
@@ -237,10 +292,9 @@ class Writer:
             raise
 
     async def _commit(
-        self, write: Write[R], lease: Lease, stored: Stored, digests: Digests
+        self, write: Write[R], lease: Lease, stored: Stored, md5: str
     ) -> R:
         claim = lease.claim
-        md5 = digests.md5_hex
         try:
             return await write.commit(claim, md5, stored)
         except S3Error:
@@ -280,6 +334,10 @@ class Writer:
         except StoreError as why:
             # Its lease will run out, and the reaper does the same.
             self._log.warn("claim {copy} left: {why}", copy=claim.copy.copy_id, why=why)
+
+
+class _NextClaim(Exception):
+    """What came of this claim is unknown, and the body can still be had."""
 
 
 class _NextBackend(Exception):

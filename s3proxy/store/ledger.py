@@ -30,6 +30,7 @@ from s3proxy.model import (
 from s3proxy.plan.naming import is_opaque
 from s3proxy.store.connection import Row
 from s3proxy.store.pool import Pool
+from s3proxy.store.refusals import refusal
 from s3proxy.store.running import run, run_decided
 from s3proxy.store.statements import statements
 
@@ -72,7 +73,7 @@ class PostgresLedger:
                 "backend's quota_bytes, or add a backend."
             )
         if outcome == "precondition":
-            raise PreconditionFailed()
+            raise await refusal(self.pool, bucket, key, conditions)
         copy = Copy(copy_id, part_id, backend_name, backend_key, size_bytes)
         return Claim(copy, self.lease_seconds)
 
@@ -117,7 +118,7 @@ class PostgresLedger:
         if outcome == "lost":
             raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
         if outcome == "precondition":
-            raise PreconditionFailed()
+            raise await refusal(self.pool, new.bucket, new.key, conditions)
         return ObjectInfo(
             bucket=new.bucket,
             key=new.key,

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import psycopg2
+import psycopg2.errors
 
 from s3proxy.errors import StoreError
 from s3proxy.store.connection import Connection
@@ -21,6 +22,7 @@ MINIMUM_SERVER_VERSION = 14
 # "s3proxy" as a number: one start at a time changes the schema.
 _ADVISORY_LOCK = 0x73337078
 
+_LOCK_TRIES = 10
 _LOCK_TABLES = (
     "LOCK TABLE objects, multipart_uploads, multipart_parts, object_parts, "
     "object_locations, backend_quotas IN ACCESS EXCLUSIVE MODE"
@@ -86,9 +88,7 @@ async def apply_schema(connection: Connection, text: str | None = None) -> bool:
         if (version, recorded) != (SCHEMA_VERSION, digest):
             await connection.query("SET LOCAL lock_timeout = '60s'", None, 15)
             if recorded:
-                # In the order in which the functions lock rows, so that writers at
-                # work and this change take turns instead of a deadlock.
-                await connection.query(_LOCK_TABLES, None, 75)
+                await _lock_tables(connection)
             await connection.query(wanted, None, 3600)
             await connection.query(
                 "UPDATE installation SET schema_version = %s, schema_digest = %s",
@@ -104,6 +104,25 @@ async def apply_schema(connection: Connection, text: str | None = None) -> bool:
         await connection.query("ROLLBACK", None, 15)
         raise
     return changed
+
+
+async def _lock_tables(connection: Connection) -> None:
+    """
+    Let the writers at work end, and the others wait.
+
+    The order is that of the functions' locks; but a claim takes the quota row before
+    its copy's, and the collector the other way round. So one may be met in the middle:
+    it goes on, and this begins again.
+    """
+    for tries_left in reversed(range(_LOCK_TRIES)):
+        await connection.query("SAVEPOINT unlocked", None, 15)
+        try:
+            await connection.query(_LOCK_TABLES, None, 75)
+            return
+        except psycopg2.errors.DeadlockDetected:
+            if not tries_left:
+                raise
+            await connection.query("ROLLBACK TO SAVEPOINT unlocked", None, 15)
 
 
 async def _recorded(connection: Connection) -> tuple[int, str] | None:

@@ -16,7 +16,6 @@ from s3proxy.errors import (
     InvalidPart,
     NoSuchUpload,
     OutcomeUnknown,
-    PreconditionFailed,
 )
 from s3proxy.manager.upload_ports import NewUpload
 from s3proxy.model import (
@@ -32,6 +31,7 @@ from s3proxy.model import (
 from s3proxy.plan.naming import is_opaque
 from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
+from s3proxy.store.refusals import refusal
 from s3proxy.store.running import run, run_decided
 
 #: S3's least size of a part that is not the last.
@@ -172,7 +172,7 @@ class PostgresUploads:
                     }
                 )
             case "precondition":
-                raise PreconditionFailed()
+                raise await refusal(self.pool, bucket, key, conditions)
         return Completed(
             answer["etag"],
             answer["checksums"],

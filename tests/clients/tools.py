@@ -1,8 +1,8 @@
 """
 Clients of S3 behind one face: put, list, get and delete files.
 
-Each runs as its user would run it, its multipart uploads switched off, and with nothing
-of this machine's own configuration.
+Each runs as its user would run it, with nothing of this machine's own configuration;
+its multipart uploads are switched off, or left as they are in the classes named so.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Tool(ABC):
 
     #: Whether the whole suite has it; the others are for ``make test-system``.
     everywhere: ClassVar[bool] = True
+    #: For one command, on a busy machine.
+    seconds: ClassVar[float] = 120
 
     def __init__(self, endpoint: str, home: Path) -> None:
         self.endpoint = endpoint
@@ -70,7 +72,7 @@ class Tool(ABC):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=self.seconds,
         )
         said = f"{' '.join(command)}\n{result.stdout}"
         assert (result.returncode != 0) is fails, said
@@ -97,10 +99,12 @@ class Aws(Tool):
     """The ``aws`` command."""
 
     everywhere = False
+    is_multipart: ClassVar[bool] = False
 
     def __init__(self, endpoint: str, home: Path) -> None:
         super().__init__(endpoint, home)
-        self.aws("configure", "set", "default.s3.multipart_threshold", "1GB")
+        if not self.is_multipart:
+            self.aws("configure", "set", "default.s3.multipart_threshold", "1GB")
 
     def aws(self, *arguments: str, fails: bool = False) -> str:
         """``aws …``, against the endpoint."""
@@ -124,6 +128,18 @@ class Aws(Tool):
         """``aws s3api …``, its answer read."""
         text = self.aws("s3api", call, "--bucket", BUCKET, *arguments)
         return json.loads(text) if text.strip() else None
+
+
+class AwsMultipart(Aws):
+    """With 8 MiB parts, as it comes."""
+
+    is_multipart = True
+    seconds = 600
+
+    def copy(self, key: str, to: str) -> str:
+        """On the server, part by part. (Version 2 would ask for its tags, too.)"""
+        source, target = (f"s3://{BUCKET}/{each}" for each in (key, to))
+        return self.aws("s3", "cp", "--no-progress", source, target)
 
 
 class Boto3(Tool):
@@ -178,6 +194,7 @@ class S3cmd(Tool):
     """``s3cmd``"""
 
     everywhere = False
+    put_options: ClassVar[tuple[str, ...]] = ("--disable-multipart",)
 
     def __init__(self, endpoint: str, home: Path) -> None:
         super().__init__(endpoint, home)
@@ -195,7 +212,7 @@ class S3cmd(Tool):
 
     def put(self, path: Path, key: str) -> str:
         target = f"s3://{BUCKET}/{key}"
-        return self.s3cmd("put", "--disable-multipart", str(path), target)
+        return self.s3cmd("put", *self.put_options, str(path), target)
 
     def keys(self, prefix: str) -> set[str]:
         lines = self.s3cmd("ls", "--recursive", f"s3://{BUCKET}/{prefix}").splitlines()
@@ -209,8 +226,20 @@ class S3cmd(Tool):
         return self.s3cmd("del", f"s3://{BUCKET}/{key}")
 
 
+class S3cmdMultipart(S3cmd):
+    """With 15 MiB parts, as it comes."""
+
+    put_options = ()
+
+    def copy(self, key: str, to: str) -> str:
+        """On the server."""
+        return self.s3cmd("cp", f"s3://{BUCKET}/{key}", f"s3://{BUCKET}/{to}")
+
+
 class Rclone(Tool):
     """``rclone`` with the remote ``p``, of no particular provider."""
+
+    cutoff: ClassVar[tuple[str, ...]] = ("--s3-upload-cutoff", "5G")
 
     def __init__(self, endpoint: str, home: Path) -> None:
         super().__init__(endpoint, home)
@@ -225,9 +254,8 @@ class Rclone(Tool):
         """``rclone …``; an error is told at the first try."""
         rclone = str(Path(sys.executable).with_name("rclone"))
         once = ("--retries", "1", "--low-level-retries", "1")
-        cutoff = ("--s3-upload-cutoff", "5G")
         config = ("--config", str(self._config))
-        return self.run(rclone, *config, *once, *cutoff, *arguments, fails=fails)
+        return self.run(rclone, *config, *once, *self.cutoff, *arguments, fails=fails)
 
     def put(self, path: Path, key: str) -> str:
         # ``copy`` names a directory; the file keeps its name.
@@ -252,6 +280,17 @@ class Rclone(Tool):
 
     def delete(self, key: str) -> str:
         return self.rclone("deletefile", f"p:{BUCKET}/{key}")
+
+
+class RcloneMultipart(Rclone):
+    """With 5 MiB parts from 200 MiB on, as it comes."""
+
+    cutoff = ()
+    seconds = 600
+
+    def copy(self, key: str, to: str) -> str:
+        """On the server."""
+        return self.rclone("copyto", f"p:{BUCKET}/{key}", f"p:{BUCKET}/{to}")
 
 
 TOOLS: Sequence[type[Tool]] = (Aws, Boto3, Boto3Transfer, S3cmd, Rclone)

@@ -9,7 +9,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 
 from s3proxy.errors import BackendMismatch, BackendMissing
-from s3proxy.manager.ports import Backend, Download
+from s3proxy.manager.ports import Backend, Download, Stored
 from s3proxy.model import Copy
 
 PIECE_BYTES = 64 * 1024
@@ -113,6 +113,45 @@ class BackendContract:
         shorter = make_copy("key", 4, copy.backend_etag)
         with pytest.raises(BackendMismatch):
             await backend.open_get(shorter, 1, 3)
+
+    @pytest.mark.parametrize("size", [1, 1_000_000], ids=str)
+    @ensureDeferred
+    async def test_copy(self, backend: Backend, size: int) -> None:
+        """The copy has the source's bytes, and says of itself what it was told to."""
+        data = sample(size)
+        told = {"content-type": "text/x-old", "x-amz-meta-old": "1"}
+        told["x-amz-meta-s3proxy-part-id"] = "source"
+        source = await put(backend, "from/ä +%25&.txt~01", data, told)
+        target = make_copy("to/ü%2F+b.txt~02", size, backend=backend.name)
+        new = {"content-type": "text/x-new", "x-amz-meta-new": "2"}
+        new["x-amz-meta-s3proxy-part-id"] = "target"
+        stored = await backend.copy(source, target, new, md5=md5(data).hexdigest())
+        assert stored == Stored(md5(data).hexdigest())
+        await backend.delete(source.backend_key, None)
+        made = make_copy(target.backend_key, size, stored.etag)
+        assert await get(backend, made) == data
+        found, metadata = await backend.head(target.backend_key)
+        assert (found.size_bytes, found.etag) == (size, stored.etag)
+        assert metadata == {"new": "2", "s3proxy-part-id": "target"}
+
+    @ensureDeferred
+    async def test_copy_of_a_missing_key(self, backend: Backend) -> None:
+        """BackendMissing, and nothing will be there."""
+        target = make_copy("to", 5, backend=backend.name)
+        with pytest.raises(BackendMissing) as caught:
+            await backend.copy(make_copy("absent", 5), target, {}, md5="0" * 32)
+        assert not caught.value.landed
+        with pytest.raises(BackendMissing):
+            await backend.head("to")
+
+    @ensureDeferred
+    async def test_copy_of_other_bytes(self, backend: Backend) -> None:
+        """An ETag that is not the MD5 is BackendMismatch, and something is stored."""
+        source = await put(backend, "from", b"hello")
+        target = make_copy("to", 5, backend=backend.name)
+        with pytest.raises(BackendMismatch) as caught:
+            await backend.copy(source, target, {}, md5=md5(b"hallo").hexdigest())
+        assert caught.value.landed
 
     @ensureDeferred
     async def test_delete(self, backend: Backend) -> None:

@@ -22,6 +22,7 @@ from s3proxy.errors import (
     EntityTooSmall,
     InsufficientStorage,
     InvalidPart,
+    NoSuchKey,
     NoSuchUpload,
     PreconditionFailed,
 )
@@ -549,7 +550,7 @@ class UploadsContract:
         _, part = await put_part(world, upload_id)
         other = WriteConditions(if_match=(etag_of("other"),))
         for conditions in (PRESENT, other):
-            with pytest.raises(PreconditionFailed):
+            with pytest.raises(NoSuchKey):
                 await complete(world, upload_id, listed(part), conditions=conditions)
         _, old = await put(world)
         for conditions in (ABSENT, other, WriteConditions((), (old.etag,))):

@@ -52,6 +52,7 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (Janitor, "collect", "collect"),
     (Janitor, "collected", "collected"),
     (S3Backend, "open_put", "open_put"),
+    (S3Backend, "copy", "copy"),
     (S3Backend, "delete", "backend_delete"),
     (S3Upload, "write", "write"),
     (S3Upload, "finish", "finish"),

@@ -86,6 +86,18 @@ class History:
             lambda: client.delete_object(Bucket=BUCKET, Key=key),
         )
 
+    def copy(
+        self, client: Any, key: str, source: str, data: bytes, **more: Any
+    ) -> int | None:
+        """CopyObject of *source*, which holds *data*; as :meth:`put`."""
+        place = {"Bucket": BUCKET, "Key": source}
+        return self._write(
+            Write(key, data, next(self._clock)),
+            lambda: client.copy_object(
+                Bucket=BUCKET, Key=key, CopySource=place, **more
+            ),
+        )
+
     def complete(
         self, client: Any, key: str, data: bytes, upload_id: str, parts: Any
     ) -> int | None:

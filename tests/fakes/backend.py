@@ -15,6 +15,7 @@ from s3proxy.errors import (
     BackendError,
     BackendMismatch,
     BackendMissing,
+    BackendRefused,
     BackendUnavailable,
 )
 from s3proxy.manager.ports import BackendKey, Stored
@@ -38,11 +39,12 @@ class MemoryBackend:
     Matches :class:`s3proxy.manager.ports.Backend`.
 
     Faults by name of the call: ``open_put``, ``write``, ``finish``, ``open_get``,
-    ``read``, ``delete``, ``head``, ``list_page``.
+    ``read``, ``copy``, ``delete``, ``head``, ``list_page``.
 
     :ivar objects: What is stored, by backend key; a test may change it.
     :ivar calls: How often each call was made.
     :ivar is_down: Every new call fails as if no connection could be made.
+    :ivar makes_copies: Whether it knows CopyObject.
     :ivar is_versioned: PUTs answer with a version id.
     :ivar late: Bodies whose PUT failed with ``land_late``: call one to let it land.
     :ivar page_size: Keys of a page of the listing.
@@ -53,6 +55,7 @@ class MemoryBackend:
         self.objects: dict[str, Kept] = {}
         self.calls: Counter[str] = Counter()
         self.is_down = False
+        self.makes_copies = True
         self.is_versioned = is_versioned
         self.late: list[Callable[[], object]] = []
         self.page_size = 1000
@@ -79,11 +82,11 @@ class MemoryBackend:
         return self._reached.setdefault(call, Deferred())
 
     def corrupt(self, times: int = 1) -> None:
-        """The next finished PUTs store other bytes, as their ETag shows."""
+        """The next finished PUTs and copies store other bytes, as their ETag shows."""
         self._corrupt += times
 
     def land_late(self, times: int = 1) -> None:
-        """The next finished PUTs fail, and land when called from :attr:`late`."""
+        """The next finished PUTs and copies fail; each lands when :attr:`late` says."""
         self._land_late += times
 
     async def enter(self, call: str) -> None:
@@ -127,6 +130,21 @@ class MemoryBackend:
         if copy.backend_etag is not None and copy.backend_etag != kept.etag:
             raise BackendMismatch(self.name, "another ETag")
         return MemoryDownload(self, kept.data[start:end])
+
+    async def copy(
+        self, source: Copy, target: Copy, headers: dict[str, str], *, md5: str
+    ) -> Stored:
+        """Copy a key to another one."""
+        await self.enter("copy")
+        if not self.makes_copies:
+            raise BackendRefused(self.name, "501 NotImplemented", landed=False)
+        kept = self.objects.get(source.backend_key)
+        if kept is None:
+            raise BackendMissing(self.name, "404 NoSuchKey", landed=False)
+        stored = self.land(target, dict(headers), kept.data)
+        if stored.etag != md5:
+            raise BackendMismatch(self.name, "another ETag")
+        return stored
 
     async def delete(self, backend_key: str, version_id: str | None) -> None:
         """Delete."""

@@ -32,6 +32,7 @@ from s3proxy.model import (
     WriteConditions,
 )
 from s3proxy.plan.naming import is_opaque
+from s3proxy.s3.conditions import write_refusal
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TO_DELETE = (CopyState.GARBAGE, CopyState.ABANDONED)
@@ -135,8 +136,9 @@ class MemoryLedger:
     ) -> Claim:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("claim")
-        if not conditions.hold(self._etag(bucket, key)):
-            raise PreconditionFailed()
+        etag = self._etag(bucket, key)
+        if not conditions.hold(etag):
+            raise write_refusal(conditions, key, exists=etag is not None)
         for name in backends:
             limit = self.limits.get(name)
             if limit is None or 0 < limit < self.used_bytes(name) + size_bytes:
@@ -170,10 +172,11 @@ class MemoryLedger:
         row = self._claimed(claim.copy.copy_id)
         if row is None:
             raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
-        if not conditions.hold(self._etag(new.bucket, new.key)):
+        etag = self._etag(new.bucket, new.key)
+        if not conditions.hold(etag):
             row.copy = evolve(row.copy, version_id=version_id)
             row.state, row.due_at = CopyState.ABANDONED, self._now()
-            raise PreconditionFailed()
+            raise write_refusal(conditions, new.key, exists=etag is not None)
         self._discard(new.bucket, new.key)
         row.copy = evolve(row.copy, backend_etag=backend_etag, version_id=version_id)
         row.state, row.due_at = CopyState.LIVE, None

@@ -34,6 +34,7 @@ from s3proxy.model import (
     UploadPage,
     WriteConditions,
 )
+from s3proxy.s3.conditions import write_refusal
 from tests.fakes.ledger import MemoryLedger
 
 LEAST_PART_BYTES = 5 * 1024 * 1024
@@ -241,8 +242,9 @@ class MemoryUploads:
             return upload.answer
         upload = self._open(upload_id, bucket, key)
         least = LEAST_PART_BYTES if least_part_bytes is None else least_part_bytes
-        if not conditions.hold(ledger._etag(bucket, key)):
-            raise PreconditionFailed()
+        etag = ledger._etag(bucket, key)
+        if not conditions.hold(etag):
+            raise write_refusal(conditions, key, exists=etag is not None)
         for wanted in parts:
             held = upload.parts.get(wanted.part_number)
             if held is None or held.info.etag != wanted.etag:

@@ -38,10 +38,13 @@ KEPT: dict[str, Any] = {
 broke_off = BackendUnavailable("one", "broke off")
 
 
-@pytest.fixture
-def stage() -> UploadStage:
-    """Everything in memory."""
-    return UploadStage()
+@pytest.fixture(params=["by the backend", "streamed"])
+def stage(request: pytest.FixtureRequest) -> UploadStage:
+    """Everything in memory; what a copy is does not depend on who moves its bytes."""
+    made = UploadStage()
+    for backend in (made.one, made.two):
+        backend.makes_copies = request.param == "by the backend"
+    return made
 
 
 async def copy(stage: UploadStage, to: str = "to", **more: Any) -> ObjectInfo:
@@ -289,6 +292,7 @@ async def test_parts_of_a_copy_go_wherever_there_is_room(stage: UploadStage) -> 
 @ensureDeferred
 async def test_a_failure_in_the_middle(stage: UploadStage, call: str) -> None:
     """The copy's upload is aborted, and what it held is garbage at once."""
+    stage.one.makes_copies = False
     await stage.upload("from", b"first", b"second")
     await stage.put("to", b"old")
     # The first part goes well: of a read it takes two, the second being the end.
@@ -325,6 +329,7 @@ async def test_the_ledger_goes_away_in_the_middle(
 @ensureDeferred
 async def test_a_client_that_leaves(stage: UploadStage) -> None:
     """The upload is aborted then, too."""
+    stage.one.makes_copies = False
     await stage.upload("from", b"first", b"second")
     stage.one.hold("finish")
     work = Deferred.fromCoroutine(copy(stage))
@@ -340,6 +345,7 @@ async def test_a_client_that_leaves(stage: UploadStage) -> None:
 @ensureDeferred
 async def test_a_source_that_cannot_be_read_on(stage: UploadStage, data: bytes) -> None:
     """503, whether it is kept or streamed; the copy leaves nothing behind."""
+    stage.one.makes_copies = False
     await stage.put("from", data)
     await stage.put("to", b"old")
     stage.one.fail("read", *[None] * (data is LARGE), *[broke_off] * 9)
@@ -354,6 +360,7 @@ async def test_a_source_that_cannot_be_read_on(stage: UploadStage, data: bytes) 
 @ensureDeferred
 async def test_a_source_whose_bytes_are_gone(stage: UploadStage) -> None:
     """What a GET would say: an S3 error, and nothing is left."""
+    stage.one.makes_copies = False
     await stage.put("from", DATA)
     stage.one.fail("open_get", *[BackendMissing("one", "404")] * 9)
     with pytest.raises(S3Error) as caught:

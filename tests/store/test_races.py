@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from s3proxy.errors import (
     ClaimLost,
     InsufficientStorage,
+    NoSuchKey,
     OutcomeUnknown,
     PreconditionFailed,
 )
@@ -314,7 +315,7 @@ async def test_a_commit_over_a_delete(db: Database, proxy: Proxy) -> None:
     )
     await until(lambda: waits(db))
     other.end("COMMIT")
-    with pytest.raises(PreconditionFailed):
+    with pytest.raises(NoSuchKey):
         await commit
     assert await proxy.ledger.head("b", "k") is None
 

@@ -126,6 +126,8 @@ class Proxy:
         )
         self.upload_ledger = PostgresUploads(self.pool, LEASE_SECONDS, GRACE_SECONDS)
         self.uploads = Uploads(self.upload_ledger, writer, "installation")
+        # What it keeps in mind, that no fault be waited out.
+        self.copied_by_backends = writer._copies._not_before
         self.copies = Copies(
             self.objects, self.ledger, self.upload_ledger, writer, "installation"
         )
@@ -228,9 +230,9 @@ class Bucket(RuleBasedStateMachine):
         source=st.sampled_from(KEYS),
         key=st.sampled_from(KEYS),
         replace=st.booleans(),
-        fails=st.booleans(),
+        fault=st.sampled_from(["", "", "put", "refused", "lost", "late"]),
     )
-    def copy(self, source: str, key: str, replace: bool, fails: bool) -> None:
+    def copy(self, source: str, key: str, replace: bool, fault: str) -> None:
         replace = replace or source == key
         metadata = {"n": f"copy {self.count}"} if replace else {}
         op = CopyObject(
@@ -243,15 +245,22 @@ class Bucket(RuleBasedStateMachine):
         held = self.model.get(source)
         backends = self.proxy.backends.values()
         puts = sum(each.calls["open_put"] for each in backends)
-        if fails:
-            for each in backends:
-                each.fail("open_put", None, *[BackendUnavailable(each.name, "no")] * 9)
+        for each in backends:
+            no_answer = BackendUnavailable(each.name, "no answer")
+            each.makes_copies = fault not in ("put", "refused")
+            if fault == "put":
+                each.fail("open_put", None, *[no_answer] * 9)
+            elif fault == "lost":
+                each.fail("copy", None, no_answer)
+            elif fault == "late":
+                each.land_late()
         try:
             info = wait(self.proxy.copies.copy(op))
         except NoSuchKey:
             assert held is None
         except ServiceUnavailable:
-            assert fails and held is not None
+            # A late landing may be met by a body that is streamed, too.
+            assert fault in ("put", "late") and held is not None
             assert source != key
         else:
             assert held is not None
@@ -268,6 +277,12 @@ class Bucket(RuleBasedStateMachine):
         finally:
             for each in backends:
                 each._faults.clear()
+                each.makes_copies = True
+                each.land_late(-each._land_late)
+                for land in each.late:
+                    land()
+                each.late.clear()
+            self.proxy.copied_by_backends.clear()
 
     # Uploads.
 
