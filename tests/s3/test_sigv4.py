@@ -138,11 +138,11 @@ WRONG = errors.SignatureDoesNotMatch
 # Number in the security checklist, request, expected error.
 CASES: list[tuple[str, Request, type[S3Error]]] = [
     ("1 unsigned", PUT, errors.AccessDenied),
-    ("2 empty", PUT.having("authorization", ""), errors.InvalidArgument),
+    ("1 empty", PUT.having("authorization", ""), errors.AccessDenied),
     ("2 garbage", PUT.having("authorization", "garbage"), errors.InvalidArgument),
     ("3 basic", PUT.having("authorization", "Basic Zm9v"), errors.InvalidArgument),
     ("3 lower case", swapped("AWS4-HMAC", "aws4-hmac"), errors.InvalidArgument),
-    ("3 ecdsa", swapped("HMAC-SHA256", "ECDSA-P256-SHA256"), errors.InvalidArgument),
+    ("4 sigv4a", swapped("HMAC-SHA256", "ECDSA-P256-SHA256"), errors.InvalidRequest),
     ("3 two", evolve(PUT, headers=PUT.signed().headers * 2), errors.InvalidArgument),
     ("4 sigv2", PUT.having("authorization", "AWS ak:sig"), errors.InvalidRequest),
     (
@@ -231,9 +231,8 @@ CASES: list[tuple[str, Request, type[S3Error]]] = [
     (
         "18 bearer and query",
         evolve(PUT.having("authorization", "Bearer x"), query=PRESIGNED),
-        errors.NotImplementedYet,
+        errors.AuthorizationQueryParametersError,
     ),
-    ("presigned", evolve(PUT, query=PRESIGNED), errors.NotImplementedYet),
     ("19 method", evolve(PUT.signed(), method="DELETE"), WRONG),
     ("19 path", evolve(PUT.signed(), path="/unified/kez"), WRONG),
     ("19 path slash", evolve(PUT.signed(), path="/unified//key"), WRONG),
