@@ -91,8 +91,8 @@ def unsupported(what: str) -> InvalidRequest:
     """The refusal of a mechanism that S3 has, or had."""
     return InvalidRequest(
         f"The authorization mechanism that you have provided ({what}) is not "
-        f"supported. Please use {ALGORITHM}: in the AWS CLI and SDKs, the setting "
-        "signature_version = s3v4."
+        f"supported. Please use {ALGORITHM}: in boto3 and the AWS CLI, by the setting "
+        "signature_version = s3v4 or the region 'auto'."
     )
 
 
