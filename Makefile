@@ -5,6 +5,7 @@
 #   make test-system                     what needs Debian packages, which it installs
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
+#   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
 #   make generate                        every SQL statement against the schema
 #   make build / make push               the container image; they need Docker
 #
@@ -18,7 +19,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 BOOTSTRAP = tools/bootstrap.sh
 SETUP = setup.py pyproject.toml $(BOOTSTRAP)
 
-.PHONY: run test integration-test test-system lint bench generate build push clean
+.PHONY: run test integration-test test-system lint bench fuzz generate build push clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -50,6 +51,9 @@ lint: $(VENV)/.installed-embedded,test,lint
 
 bench: $(VENV)/.installed-embedded,test
 	$(PY) -m bench.compare $(ARGS)
+
+fuzz: $(VENV)/.installed-embedded,test
+	$(PY) -m fuzz $(ARGS)
 
 generate: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.prepare_statements

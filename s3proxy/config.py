@@ -82,6 +82,9 @@ def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
             values.whole("a whole number of bytes, at least 1", 1),
             default.max_object_size,
         ),
+        require_signed_payload=section.get(
+            "require_signed_payload", values.boolean, default.require_signed_payload
+        ),
     )
     if server.virtual_bucket in ("health", metrics.path.split("/")[1]):
         section.problem("virtual_bucket", "want another name than a path of the server")

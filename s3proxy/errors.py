@@ -55,6 +55,13 @@ class AuthorizationHeaderMalformed(S3Error):
     default_message = "The authorization header that you provided is not valid."
 
 
+class AuthorizationQueryParametersError(S3Error):
+    """400: a presigned URL lacks a parameter or has a wrong one."""
+
+    code, status = "AuthorizationQueryParametersError", 400
+    default_message = "The query-string authentication parameters are not valid."
+
+
 class BadDigest(S3Error):
     """400: a Content-MD5 or checksum does not match the body."""
 
@@ -85,6 +92,12 @@ class EntityTooSmall(S3Error):
     default_message = (
         "Your proposed upload is smaller than the minimum allowed object size."
     )
+
+
+class ExpiresOutOfRange(AuthorizationQueryParametersError):
+    """403: a presigned URL is meant to live for no time, or too long."""
+
+    status = 403
 
 
 class IncompleteBody(S3Error):

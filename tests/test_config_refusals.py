@@ -37,6 +37,12 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
     ("server", {"virtual_bucket": "a" * 64}, "server.virtual_bucket", "want a bucket"),
     ("server", {"virtual_bucket": "health"}, "server.virtual_bucket", "want another"),
     ("server", {"virtual_bucket": "metrics"}, "server.virtual_bucket", "want another"),
+    (
+        "server",
+        {"require_signed_payload": "yes"},
+        "server.require_signed_payload",
+        "want true or false",
+    ),
     ("server", {"max_object_size": 0}, "server.max_object_size", "want a whole number"),
     ("server", {"max_object_size": True}, "server.max_object_size", "want a whole"),
     ("server", {"max_object_size": 1.5}, "server.max_object_size", "want a whole"),

@@ -26,7 +26,7 @@ from s3proxy.backend.address import Address
 from s3proxy.backend.limits import Limits, limited
 from s3proxy.backend.response import AbortableResponse
 from s3proxy.config import BackendConfig
-from s3proxy.s3.sigv4 import sign_headers
+from s3proxy.s3.signer import sign_headers
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"

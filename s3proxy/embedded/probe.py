@@ -16,7 +16,7 @@ from twisted.web.client import Agent, FileBodyProducer
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
-from s3proxy.s3.sigv4 import sign_headers
+from s3proxy.s3.signer import sign_headers
 
 #: A bucket and an object of its own, so that the backends' buckets hold no other's.
 PROBE_BUCKET = "ready"

@@ -11,6 +11,8 @@ from urllib.parse import quote
 from s3proxy.s3.target import decode_path, decode_query
 
 ALGORITHM = "AWS4-HMAC-SHA256"
+#: Of version 4A, which is not served.
+ECDSA = "AWS4-ECDSA-P256-SHA256"
 TERMINAL = "aws4_request"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
@@ -43,11 +45,16 @@ def canonical_query(raw_query: bytes) -> str:
 
     :raises InvalidURI: The query cannot be decoded.
     """
-    if not raw_query:
-        return ""
+    return canonical_pairs(decode_query(raw_query))
+
+
+def canonical_pairs(query: Sequence[tuple[str, str]]) -> str:
+    """The pairs of a query, decoded, as S3 signs them."""
     pairs = sorted(
-        (uri_encode(name, slash=True), uri_encode(value, slash=True))
-        for name, value in decode_query(raw_query)
+        [
+            (uri_encode(name, slash=True), uri_encode(value, slash=True))
+            for name, value in query
+        ]
     )
     return "&".join([f"{name}={value}" for name, value in pairs])
 

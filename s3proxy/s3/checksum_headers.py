@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from s3proxy.errors import InvalidDigest, InvalidRequest, NotImplementedYet
+from s3proxy.errors import (
+    BadDigest,
+    InvalidDigest,
+    InvalidRequest,
+    NotImplementedYet,
+)
 from s3proxy.s3.checksums import (
     ALGORITHMS,
     COMPOSITE,
@@ -51,8 +56,9 @@ def parse_checksums(
     :param headers: By lower-case name.
     :param announced: The algorithm that comes in a trailer; then none is a header.
     :returns: Algorithm to base64 value; at most one.
-    :raises InvalidRequest: Not base64, a wrong length, two algorithms, or an
-        x-amz-sdk-checksum-algorithm that is unknown or comes without a checksum (400).
+    :raises BadDigest: Not base64, or a wrong length (400).
+    :raises InvalidRequest: Two algorithms, or an x-amz-sdk-checksum-algorithm that is
+        unknown or comes without a checksum (400).
     :raises NotImplementedYet: An algorithm that S3 has and this server has not.
     """
     values = {name: value for name, value, _ in _sent(headers, counted=False)}
@@ -155,7 +161,10 @@ def _sent(
         suffix = count[0] if count else ""
         value = parse_value(algorithm, text.strip().removesuffix(suffix))
         if value is None:
-            raise InvalidRequest(f"Value for {name} header is invalid.")
+            raise BadDigest(
+                f"Value for {name} header is invalid: want the base64 of "
+                f"{ALGORITHMS[algorithm]} bytes."
+            )
         yield algorithm, value, suffix
 
 

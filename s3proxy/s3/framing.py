@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
 from s3proxy.errors import (
     EntityTooLarge,
     InvalidArgument,
+    InvalidRequest,
     MalformedTrailerError,
     MissingContentLength,
     NotImplementedYet,
 )
 from s3proxy.s3 import checksum_headers, parameters
+from s3proxy.s3.canonical import UNSIGNED_PAYLOAD
 
+#: The header that says what a signature covers of a body.
+HASH = "x-amz-content-sha256"
 #: What only framed bodies have.
 HEADERS = frozenset({"x-amz-decoded-content-length", "x-amz-trailer"})
 
-_HASH = "x-amz-content-sha256"
 _LENGTH = "x-amz-decoded-content-length"
 _PREFIX = "STREAMING-"
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
@@ -81,6 +84,34 @@ def form_of(payload_hash: str) -> Form | None:
     return FORMS[payload_hash]
 
 
+def payload_hash(sent: Sequence[str]) -> str:
+    """
+    Read the values of x-amz-content-sha256.
+
+    :returns: Lower-case hex, ``UNSIGNED-PAYLOAD``, or a key of :data:`FORMS`.
+    :raises InvalidArgument: It is none of these (400).
+    :raises InvalidRequest: It is absent, or sent twice (400).
+    :raises NotImplementedYet: As of :func:`form_of` (501).
+    """
+    if len(sent) != 1:
+        raise InvalidRequest(f"The header {HASH} must be sent, and sent once.")
+    value = sent[0].strip()
+    if value == UNSIGNED_PAYLOAD or form_of(value) is not None:
+        return value
+    if not _SHA256.fullmatch(value):
+        raise InvalidArgument(
+            f"{HASH} must be UNSIGNED-PAYLOAD or a valid sha256 value."
+        )
+    return value.lower()
+
+
+def sha256_of(payload_hash: str) -> str | None:
+    """The hash that the body as it comes must have; None where none was told."""
+    if payload_hash == UNSIGNED_PAYLOAD or form_of(payload_hash) is not None:
+        return None
+    return payload_hash.lower()
+
+
 def parse(headers: Mapping[str, str]) -> Framing | None:
     """
     Read how an upload's body is framed; None for a plain one.
@@ -92,7 +123,7 @@ def parse(headers: Mapping[str, str]) -> Framing | None:
     :raises NotImplementedYet: The body is said to be aws-chunked, and not how: its
         framing would be stored as if it were the object.
     """
-    payload_hash = headers.get(_HASH, "").strip()
+    payload_hash = headers.get(HASH, "").strip()
     form = form_of(payload_hash)
     announced = checksum_headers.parse_trailer(headers)
     if announced is not None and (form is None or not form.has_trailer):

@@ -102,7 +102,7 @@ def parse(
     """
     Say what a request asks for. Nothing is looked up and nobody is authenticated.
 
-    Signatures in the query pass through: the verifier refuses them.
+    Signatures in the query pass through: they are the verifier's.
 
     :param raw_target: As on the request line.
     :param headers: Lower-case names, latin-1 decoded values, in wire order.

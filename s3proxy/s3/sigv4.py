@@ -1,37 +1,32 @@
 """
-AWS Signature Version 4 in the Authorization header: the verifier of clients' requests
-and the signer of ours.
+AWS Signature Version 4: the verifier of clients' requests, for both of its forms.
 
-Presigned URLs, SigV2 and ECDSA are refused by name: a form that is not verified is
-never let through.
+There is one verifier, and a request comes through it once. SigV2 and ECDSA are refused
+by name: a form that is not verified is never let through.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from attrs import frozen
 
-from s3proxy.errors import (
-    AccessDenied,
-    AuthorizationHeaderMalformed,
-    InvalidAccessKeyId,
-    InvalidArgument,
-    InvalidRequest,
-    RequestTimeTooSkewed,
-    SignatureDoesNotMatch,
+from s3proxy.errors import AccessDenied, InvalidAccessKeyId, SignatureDoesNotMatch
+from s3proxy.s3 import framing
+from s3proxy.s3.authorization import (
+    Form,
+    form_of,
+    header_claim,
+    is_presigned,
+    is_sigv2,
 )
-from s3proxy.s3.authorization import Credential, authorization, parse_credential
 from s3proxy.s3.canonical import (
-    ALGORITHM,
     EMPTY_SHA256,
-    TERMINAL,
     UNSIGNED_PAYLOAD,
+    canonical_pairs,
     canonical_path,
-    canonical_query,
     canonical_request,
     signature,
     signing_key,
@@ -39,13 +34,17 @@ from s3proxy.s3.canonical import (
     uri_encode,
 )
 from s3proxy.s3.chunk_signatures import StreamingSeed
-from s3proxy.s3.dates import amz_date, parse_amz_date, parse_http_date, rfc3339
-from s3proxy.s3.framing import form_of
+from s3proxy.s3.claims import Claim
+from s3proxy.s3.framing import sha256_of
+from s3proxy.s3.presigned import query_claim
+from s3proxy.s3.signer import sign_headers
+from s3proxy.s3.target import decode_query
 
 __all__ = [
     "EMPTY_SHA256",
     "UNSIGNED_PAYLOAD",
     "Verified",
+    "is_signed",
     "payload_hash",
     "sha256_of",
     "sign_headers",
@@ -53,9 +52,6 @@ __all__ = [
     "verify",
 ]
 
-MAX_SKEW_SECONDS = 900
-
-_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 # Signed with for keys that do not exist, so that they cost the same time.
 _DUMMY_SECRET = "no such access key has this secret"
 
@@ -67,16 +63,37 @@ class Verified:
 
     :ivar payload_hash: See :func:`payload_hash`.
     :ivar seed: Where the body's chunks are signed: what the first signature builds on.
+    :ivar told_sha256: What the body must have where its hash was not signed.
+    :ivar headers: Those that a presigned URL's parameters stand for.
     """
 
     access_key_id: str
     payload_hash: str
     seed: StreamingSeed | None = None
+    told_sha256: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def sha256(self) -> str | None:
-        """The hash that the body must have; None when it was not signed."""
-        return sha256_of(self.payload_hash)
+        """The hash that the body must have; None where neither signed nor told."""
+        return sha256_of(self.payload_hash) or self.told_sha256
+
+    @property
+    def payload_signed(self) -> bool:
+        """Whether nobody but the signer can have made the body."""
+        return sha256_of(self.payload_hash) is not None or self.seed is not None
+
+
+def is_signed(headers: Sequence[tuple[str, str]], raw_query: bytes) -> bool:
+    """
+    Whether a request shows a signature of any kind, right or wrong.
+
+    :param headers: Lower-case names, latin-1 decoded values, in wire order.
+    """
+    if any(name == "authorization" for name, _ in headers):
+        return True
+    query = decode_query(raw_query) if raw_query else ()
+    return is_presigned(query) or is_sigv2((), query)
 
 
 def verify(
@@ -90,7 +107,7 @@ def verify(
     now: datetime,
 ) -> Verified:
     """
-    Verify a request's Authorization header.
+    Verify a request's signature, in its Authorization header or its query.
 
     The body's hash, or the signatures of its chunks, are for the caller to check.
 
@@ -99,55 +116,44 @@ def verify(
     :param secret_of: The secret of an access key, or None for an unknown one.
     :param regions: Regions that a scope may name; errors tell the first one.
     :param now: Aware.
-    :raises AccessDenied: Nothing is signed, there is no usable date, or the host or an
-        ``x-amz-…`` header is not signed.
-    :raises AuthorizationHeaderMalformed: A part is missing or wrong (400).
+    :raises AccessDenied: Nothing is signed, there is no usable date, a presigned URL
+        is past its time or before it, or the host or an ``x-amz-…`` header is not
+        signed (403).
+    :raises AuthorizationHeaderMalformed: A part is missing or wrong (400); of a
+        presigned URL it is AuthorizationQueryParametersError.
     :raises InvalidAccessKeyId: The key is unknown (403).
     :raises InvalidArgument: No form of authorization that S3 has, or two at once.
-    :raises InvalidRequest: SigV2, or no x-amz-content-sha256.
-    :raises NotImplementedYet: A presigned URL, or chunks signed with ECDSA.
+    :raises InvalidRequest: SigV2 or SigV4A, or no x-amz-content-sha256.
+    :raises NotImplementedYet: Chunks signed with ECDSA.
     :raises RequestTimeTooSkewed: Signed more than 15 minutes from *now*.
     :raises SignatureDoesNotMatch: The signature is wrong (403).
     """
     values: dict[str, list[str]] = {}
     for name, value in headers:
         values.setdefault(name, []).append(value)
-    credential = parse_credential(authorization(values, raw_query), regions)
-    timestamp = _timestamp(values, credential, now)
-    hashed = _payload_hash(values)
-    _require_signed(values, credential)
+    query = decode_query(raw_query) if raw_query else ()
+    sent = [value.strip() for value in values.get("authorization", ())]
+    in_query = form_of(sent, query) is Form.QUERY
+    claim = (query_claim if in_query else header_claim)(values, query, regions, now)
+    _require_signed(values, claim)
     canonical = canonical_request(
         method.decode("latin-1"),
         canonical_path(raw_path),
-        canonical_query(raw_query),
-        [(name, values[name]) for name in credential.signed_headers],
-        # As sent, since that is what was signed; the hex digits may be upper case.
-        values["x-amz-content-sha256"][0].strip(),
+        canonical_pairs(claim.query),
+        [(name, values[name]) for name in claim.signed_headers],
+        claim.payload_hash,
     )
-    to_sign = string_to_sign(timestamp, credential.scope, canonical)
-    secret = secret_of(credential.access_key_id)
-    expected = signature(
-        _DUMMY_SECRET if secret is None else secret, credential.scope, to_sign
-    )
-    matches = hmac.compare_digest(
-        expected.encode(), credential.signature.encode("latin-1")
-    )
-    if secret is None:
-        raise InvalidAccessKeyId(fields={"AWSAccessKeyId": credential.access_key_id})
-    if not matches:
-        raise SignatureDoesNotMatch(
-            fields={
-                "AWSAccessKeyId": credential.access_key_id,
-                "StringToSign": to_sign,
-                "CanonicalRequest": canonical.decode("latin-1"),
-            }
-        )
-    form = form_of(hashed)
+    secret, computed = _check(claim, canonical, secret_of)
+    hashed = framing.payload_hash((claim.payload_hash,))
+    form = framing.form_of(hashed)
     seed = None
     if form is not None and form.signed:
-        key = signing_key(secret, credential.scope)
-        seed = StreamingSeed(key, timestamp, credential.scope, expected)
-    return Verified(credential.access_key_id, hashed, seed)
+        scope = claim.credential.scope
+        key = signing_key(secret, scope)
+        seed = StreamingSeed(key, claim.timestamp, scope, computed)
+    return Verified(
+        claim.credential.access_key_id, hashed, seed, claim.told_sha256, claim.headers
+    )
 
 
 def payload_hash(headers: Sequence[tuple[str, str]]) -> str:
@@ -161,75 +167,46 @@ def payload_hash(headers: Sequence[tuple[str, str]]) -> str:
     :raises InvalidRequest: It is absent, or sent twice.
     :raises NotImplementedYet: The body's chunks are signed with ECDSA.
     """
-    return _payload_hash(
-        {
-            "x-amz-content-sha256": [
-                value for name, value in headers if name == "x-amz-content-sha256"
-            ]
-        }
-    )
+    return framing.payload_hash([v for name, v in headers if name == framing.HASH])
 
 
-def sha256_of(payload_hash: str) -> str | None:
-    """The hash that the body as it comes must have; None where none was told."""
-    if payload_hash == UNSIGNED_PAYLOAD or form_of(payload_hash) is not None:
-        return None
-    return payload_hash
+def _check(
+    claim: Claim, canonical: bytes, secret_of: Callable[[str], str | None]
+) -> tuple[str, str]:
+    """
+    Compare the signature with the one that the key's holder would make.
 
-
-def _timestamp(
-    values: Mapping[str, list[str]], credential: Credential, now: datetime
-) -> str:
-    """The request's time as it is signed: x-amz-date, or else Date."""
-    sent = ",".join(values.get("x-amz-date") or values.get("date") or ()).strip()
-    when = parse_amz_date(sent) or parse_http_date(sent)
-    if when is None:
-        raise AccessDenied(
-            "AWS authentication requires a valid Date or x-amz-date header."
-        )
-    timestamp = amz_date(when)
-    if not timestamp.startswith(credential.date):
-        raise AuthorizationHeaderMalformed(
-            "The authorization header is malformed: the Credential's date "
-            f"{credential.date} is not that of the request, {timestamp[:8]}."
-        )
-    if abs((now - when).total_seconds()) > MAX_SKEW_SECONDS:
-        raise RequestTimeTooSkewed(
+    :returns: The key's secret, and the signature.
+    """
+    scope = claim.credential.scope
+    access_key_id = claim.credential.access_key_id
+    to_sign = string_to_sign(claim.timestamp, scope, canonical)
+    secret = secret_of(access_key_id)
+    computed = signature(_DUMMY_SECRET if secret is None else secret, scope, to_sign)
+    matches = hmac.compare_digest(computed.encode(), claim.signature.encode())
+    if secret is None:
+        raise InvalidAccessKeyId(fields={"AWSAccessKeyId": access_key_id})
+    if not matches:
+        raise SignatureDoesNotMatch(
             fields={
-                "RequestTime": timestamp,
-                "ServerTime": rfc3339(now),
-                "MaxAllowedSkewMilliseconds": str(MAX_SKEW_SECONDS * 1000),
+                "AWSAccessKeyId": access_key_id,
+                "StringToSign": to_sign,
+                "CanonicalRequest": canonical.decode("latin-1"),
             }
         )
-    return timestamp
+    return secret, computed
 
 
-def _payload_hash(values: Mapping[str, list[str]]) -> str:
-    sent = values.get("x-amz-content-sha256") or []
-    if len(sent) != 1:
-        raise InvalidRequest(
-            "The header x-amz-content-sha256 must be sent, and sent once."
-        )
-    value = sent[0].strip()
-    if value == UNSIGNED_PAYLOAD or form_of(value) is not None:
-        return value
-    if not _SHA256.fullmatch(value):
-        raise InvalidArgument(
-            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD or a valid sha256 value."
-        )
-    return value.lower()
-
-
-def _require_signed(values: Mapping[str, list[str]], credential: Credential) -> None:
+def _require_signed(values: Mapping[str, list[str]], claim: Claim) -> None:
     """Refuse a header that means something and that the signature does not cover."""
-    signed = frozenset(credential.signed_headers)
+    signed = frozenset(claim.signed_headers)
     unsigned = sorted(
         name
         for name in values
         if name not in signed
         and name.startswith("x-amz-")
-        # Its value is a line of the canonical request, so it is signed all the same.
-        and name != "x-amz-content-sha256"
+        # Its value is a line of the canonical request, or says more than that line.
+        and name != framing.HASH
     )
     if "host" not in signed:
         unsigned.append("host")
@@ -238,62 +215,8 @@ def _require_signed(values: Mapping[str, list[str]], credential: Credential) -> 
             "There were headers present in the request which were not signed.",
             fields={"HeadersNotSigned": ", ".join(unsigned)},
         )
-    absent = [name for name in credential.signed_headers if name not in values]
+    absent = [name for name in claim.signed_headers if name not in values]
     if absent:
         raise SignatureDoesNotMatch(
             f"SignedHeaders names headers that did not arrive: {', '.join(absent)}."
         )
-
-
-def sign_headers(
-    method: str,
-    path: str,
-    query: str,
-    headers: Mapping[str, str],
-    *,
-    access_key_id: str,
-    secret_access_key: str,
-    region: str,
-    payload_hash: str,
-    now: datetime,
-    service: str = "s3",
-) -> dict[str, str]:
-    """
-    Sign a request that we send.
-
-    Signed are ``host``, ``content-md5``, ``content-type`` and every ``x-amz-…`` of
-    *headers*, and what comes back. Others (``Accept-Encoding``, ``Range``) are left
-    out, since intermediaries change some of them.
-
-    :param path: Encoded, as sent; likewise *query*, without ``?`` and maybe "".
-    :param headers: What will be sent, ``host`` included; names in any case.
-    :param payload_hash: The body's SHA-256 in hex, or ``UNSIGNED-PAYLOAD``.
-    :param now: Aware.
-    :returns: The headers to add: ``x-amz-date``, ``x-amz-content-sha256``,
-        ``authorization``.
-    """
-    timestamp = amz_date(now)
-    added = {"x-amz-date": timestamp, "x-amz-content-sha256": payload_hash}
-    signed = {
-        name.lower(): value
-        for name, value in headers.items()
-        if name.lower() in ("host", "content-md5", "content-type")
-        or name.lower().startswith("x-amz-")
-    } | added
-    names = sorted(signed)
-    canonical = canonical_request(
-        method,
-        canonical_path(path.encode()),
-        canonical_query(query.encode()),
-        [(name, (signed[name],)) for name in names],
-        payload_hash,
-    )
-    scope = f"{timestamp[:8]}/{region}/{service}/{TERMINAL}"
-    to_sign = string_to_sign(timestamp, scope, canonical)
-    return added | {
-        "authorization": (
-            f"{ALGORITHM} Credential={access_key_id}/{scope}, "
-            f"SignedHeaders={';'.join(names)}, "
-            f"Signature={signature(secret_access_key, scope, to_sign)}"
-        )
-    }

@@ -36,7 +36,7 @@ from s3proxy.manager.ports import Body
 from s3proxy.s3 import operation, target
 from s3proxy.s3.known import METHODS
 from s3proxy.web.answer import Answer, Later
-from s3proxy.web.auth import Authenticator, Identity
+from s3proxy.web.auth import Authenticator, Identity, check_payload_signed
 from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
 from s3proxy.web.drain import Drain
@@ -77,6 +77,7 @@ class App:
     _drain: Drain
     _clock: IReactorTime
     _limits: Limits
+    _require_signed_payload: bool = False
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -172,6 +173,13 @@ class App:
         identity = self._authenticator.authenticate(
             request.method, request.uri, headers
         )
+        if self._require_signed_payload:
+            check_payload_signed(
+                identity,
+                encrypted=request.encrypted,
+                bodiless=request.body.length == 0,
+            )
+        headers = [*headers, *identity.headers]
         op = operation.parse(request.method, request.uri, headers)
         bucket = getattr(op, "bucket", None)
         if (
@@ -276,7 +284,16 @@ def make_site(
         operation.CopyObject: on_copies.copy,
         operation.UploadPartCopy: on_copies.copy_part,
     }
-    app = App(authenticator, handlers, buckets, registry, drain, clock, limits)
+    app = App(
+        authenticator,
+        handlers,
+        buckets,
+        registry,
+        drain,
+        clock,
+        limits,
+        server.require_signed_payload,
+    )
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:
         routes[metrics_path.encode()] = b"metrics"

@@ -9,8 +9,8 @@ from datetime import datetime
 from attrs import field, frozen
 
 from s3proxy.config_model import AuthConfig
-from s3proxy.errors import AccessDenied, NotImplementedYet
-from s3proxy.s3 import sigv4, target
+from s3proxy.errors import AccessDenied, InvalidRequest
+from s3proxy.s3 import authorization, presigned, sigv4, target
 from s3proxy.s3.chunk_signatures import StreamingSeed
 
 _TOKEN_HEADER = "x-proxy-token"
@@ -25,11 +25,15 @@ class Identity:
     :ivar signed: By SigV4: every header and parameter is the key holder's own.
     :ivar sha256: What the body's SHA-256 must be, in hex; None when it was not told.
     :ivar seed: What the signatures of the body's chunks build on, where it has them.
+    :ivar payload_signed: The signature covers the body too.
+    :ivar headers: To be read beside the request's own: a presigned URL's parameters.
     """
 
     signed: bool
     sha256: str | None
     seed: StreamingSeed | None = None
+    payload_signed: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @frozen
@@ -56,12 +60,11 @@ class Authenticator:
 
         :param headers: Lower-case names, latin-1 decoded values, in wire order.
         :raises AccessDenied: It shows nothing, or a wrong token.
-        :raises NotImplementedYet: A presigned URL, or chunks signed with ECDSA.
+        :raises NotImplementedYet: Chunks signed with ECDSA.
         :raises S3Error: What :func:`s3proxy.s3.sigv4.verify` raises.
         """
         raw_path, raw_query = target.split(raw_target)
-        signed = any(name == "authorization" for name, _ in headers)
-        if signed and self._auth.access_key_id is not None:
+        if self._auth.access_key_id is not None and sigv4.is_signed(headers, raw_query):
             verified = sigv4.verify(
                 method,
                 raw_path,
@@ -71,33 +74,68 @@ class Authenticator:
                 regions=self._regions,
                 now=self._now(),
             )
-            return Identity(True, verified.sha256, verified.seed)
-        if raw_query:
-            _refuse_presigned(raw_query)
+            return Identity(
+                True,
+                verified.sha256,
+                verified.seed,
+                verified.payload_signed,
+                verified.headers,
+            )
         if self._auth.enabled:
-            self._check_token(headers)
-        return Identity(False, _told_sha256(headers))
+            self._check_token(headers, raw_query)
+        return Identity(
+            False, _told_sha256(headers), headers=_told_headers(headers, raw_query)
+        )
 
     def _secret_of(self, access_key_id: str) -> str | None:
         if access_key_id != self._auth.access_key_id:
             return None
         return self._auth.secret_access_key
 
-    def _check_token(self, headers: Sequence[tuple[str, str]]) -> None:
+    def _check_token(
+        self, headers: Sequence[tuple[str, str]], raw_query: bytes
+    ) -> None:
         sent = [value for name, value in headers if name == _TOKEN_HEADER]
         token = self._auth.token
         if token is None or len(sent) != 1:
+            shown = [value for name, value in headers if name == "authorization"]
+            if authorization.is_sigv2(shown, target.decode_query(raw_query)):
+                raise authorization.unsupported("signature version 2")
             raise AccessDenied
         if not hmac.compare_digest(sent[0].encode("latin-1"), token.encode()):
             raise AccessDenied
 
 
-def _refuse_presigned(raw_query: bytes) -> None:
-    names = {name.lower() for name, _ in target.decode_query(raw_query)}
-    if not names.isdisjoint({"x-amz-signature", "x-amz-algorithm"}):
-        raise NotImplementedYet(
-            "Presigned URLs are not served here yet: sign with an Authorization header."
+def check_payload_signed(
+    identity: Identity, *, encrypted: bool, bodiless: bool
+) -> None:
+    """
+    ``server.require_signed_payload``: refuse a body that a middleman could have made.
+
+    Those who show a token, or nothing, sign no request either: it is not about them.
+
+    :param encrypted: The request came over TLS.
+    :param bodiless: There is no body to sign.
+    :raises InvalidRequest: The request is signed, and its body is not (400).
+    """
+    if identity.signed and not (identity.payload_signed or encrypted or bodiless):
+        raise InvalidRequest(
+            "An unsigned payload is not accepted over plain HTTP here: use https, or "
+            "sign the body (x-amz-content-sha256 with its hash, or signed chunks)."
         )
+
+
+def _told_headers(
+    headers: Sequence[tuple[str, str]], raw_query: bytes
+) -> tuple[tuple[str, str], ...]:
+    """A presigned URL means the same where its signature does not count."""
+    query = target.decode_query(raw_query) if raw_query else ()
+    if not authorization.is_presigned(query):
+        return ()
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        values.setdefault(name, []).append(value)
+    return presigned.headers_in(query, values)
 
 
 def _told_sha256(headers: Sequence[tuple[str, str]]) -> str | None:

@@ -118,6 +118,11 @@ class S3Request(server.Request):
         return b"s3proxy"
 
     @property
+    def encrypted(self) -> bool:
+        """Whether it came over TLS."""
+        return bool(self.isSecure())
+
+    @property
     def gone(self) -> bool:
         """Whether there is nobody to answer any more."""
         return bool(self._disconnected) or self._broken

@@ -177,8 +177,8 @@ REFUSED: list[tuple[str, str, dict[str, str], type[S3Error]]] = [
     ("PUT", PART, {"transfer_encoding": "chunked"}, errors.MissingContentLength),
     ("PUT", PART, {"content_length": str(MAX_PART_BYTES + 1)}, errors.EntityTooLarge),
     ("PUT", PART, {"content_md5": "x"}, errors.InvalidDigest),
-    ("PUT", PART, {"x_amz_checksum_crc32": "x"}, errors.InvalidRequest),
-    ("PUT", PART, {"x_amz_checksum_crc32": "AAAAAA==-1"}, errors.InvalidRequest),
+    ("PUT", PART, {"x_amz_checksum_crc32": "x"}, errors.BadDigest),
+    ("PUT", PART, {"x_amz_checksum_crc32": "AAAAAA==-1"}, errors.BadDigest),
     ("PUT", PART, {"content_encoding": "aws-chunked"}, errors.NotImplementedYet),
     ("POST", "/b/k?uploads", {"x_amz_meta_a": "v" * 2048}, errors.MetadataTooLarge),
     ("POST", "/b/k?uploads", {"x_amz_tagging": "a=b"}, errors.NotImplementedYet),
@@ -187,7 +187,7 @@ REFUSED: list[tuple[str, str, dict[str, str], type[S3Error]]] = [
     ("POST", "/b/k?uploadId=u", {"x_amz_checksum_type": "x"}, errors.InvalidRequest),
     ("POST", "/b/k?uploadId=u", {"content_md5": "x"}, errors.InvalidDigest),
     *(
-        ("POST", "/b/k?uploadId=u", {"x_amz_checksum_crc32": v}, errors.InvalidRequest)
+        ("POST", "/b/k?uploadId=u", {"x_amz_checksum_crc32": v}, errors.BadDigest)
         for v in ("x", "AAAAAA==-", "AAAAAA==-0", "-1", "AAAAAA==-1-1")
     ),
     (

@@ -91,6 +91,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         limits: Limits | None = None,
         max_object_size: int = 5 * 1024**3,
         metrics_path: str | None = None,
+        require_signed_payload: bool = False,
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
         uploads, copies = FakeUploads(), FakeCopies()
@@ -104,7 +105,10 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             ),
             uploads=uploads,
             copies=copies,
-            server=ServerConfig(max_object_size=max_object_size),
+            server=ServerConfig(
+                max_object_size=max_object_size,
+                require_signed_payload=require_signed_payload,
+            ),
             clock=clock,
             now=lambda: NOW,
             buckets={"unified": CREATED},

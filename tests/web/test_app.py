@@ -130,7 +130,6 @@ class TestOrder:
             ),
             ("PUT", "/unified/k", "Content-Encoding: aws-chunked"),
             ("PUT", "/unified/k", "x-amz-decoded-content-length: 1"),
-            ("GET", "/unified/k?X-Amz-Signature=0&X-Amz-Algorithm=x", "A: b"),
             ("POST", "/unified?delete", "A: b"),
         ],
     )

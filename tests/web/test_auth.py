@@ -12,6 +12,7 @@ from s3proxy.errors import (
     AccessDenied,
     InvalidAccessKeyId,
     InvalidArgument,
+    InvalidRequest,
     InvalidURI,
     NotImplementedYet,
     S3Error,
@@ -19,7 +20,8 @@ from s3proxy.errors import (
 )
 from s3proxy.s3.framing import FORMS
 from s3proxy.s3.sigv4 import sign_headers
-from s3proxy.web.auth import Authenticator, Identity
+from s3proxy.web.auth import Authenticator, Identity, check_payload_signed
+from tests.s3.signing import Request
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 HASH = hashlib.sha256(b"body").hexdigest()
@@ -59,7 +61,7 @@ def ask(
 
 @pytest.mark.parametrize("auth", [KEY, BOTH])
 def test_a_signature_lets_in_and_pins_the_body(auth: AuthConfig) -> None:
-    assert ask(auth, signed()) == Identity(True, HASH)
+    assert ask(auth, signed()) == Identity(True, HASH, payload_signed=True)
     unsigned_body = signed(payload_hash="UNSIGNED-PAYLOAD")
     assert ask(auth, unsigned_body) == Identity(True, None)
 
@@ -88,7 +90,7 @@ def test_the_token_lets_in(auth: AuthConfig) -> None:
         (BOTH, [*signed(secret="wrong")], SignatureDoesNotMatch),
         (BOTH, [*signed(key="other")], InvalidAccessKeyId),
         (BOTH, [("authorization", "Bearer x"), GOOD_TOKEN], InvalidArgument),
-        (BOTH, [("authorization", ""), GOOD_TOKEN], InvalidArgument),
+        (BOTH, [("authorization", ""), GOOD_TOKEN], AccessDenied),
     ],
 )
 def test_refusals(
@@ -147,11 +149,84 @@ def test_chunks_signed_with_ecdsa_are_refused_by_every_way() -> None:
             ask(auth, [*headers, ("x-amz-content-sha256", payload_hash)])
 
 
-@pytest.mark.parametrize("auth", [OFF, KEY, TOKEN, BOTH])
-def test_presigned_urls_are_refused_by_every_way(auth: AuthConfig) -> None:
-    target = b"/unified/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00"
-    with pytest.raises(NotImplementedYet):
-        ask(auth, [], target)
+def presigned(secret: str = "secret", query: str = "") -> bytes:
+    """The target of a presigned PUT."""
+    request = Request("PUT", "/unified/k", query, (("host", "h"),)).presigned(
+        now=NOW, access_key_id="AK", secret=secret
+    )
+    return f"{request.path}?{request.query}".encode()
+
+
+HOST = ("host", "h")
+
+
+@pytest.mark.parametrize("auth", [KEY, BOTH])
+def test_a_presigned_url_lets_in(auth: AuthConfig) -> None:
+    """Its parameters that stand for headers come along."""
+    assert ask(auth, [HOST], presigned()) == Identity(True, None)
+    with_metadata = presigned(query="x-amz-meta-a=%C3%A9")
+    assert ask(auth, [HOST], with_metadata).headers == (("x-amz-meta-a", "\xc3\xa9"),)
+
+
+def test_a_bad_presigned_url_beside_a_good_token_is_refused() -> None:
+    with pytest.raises(SignatureDoesNotMatch):
+        ask(BOTH, [HOST, GOOD_TOKEN], presigned(secret="wrong"))
+
+
+def test_a_presigned_url_where_signatures_do_not_count() -> None:
+    """The token lets in or not, and the parameters mean what they mean."""
+    target = presigned(secret="any", query="x-amz-meta-a=b")
+    meta = (("x-amz-meta-a", "b"),)
+    assert ask(OFF, [HOST], target) == Identity(False, None, headers=meta)
+    got = ask(TOKEN, [HOST, GOOD_TOKEN], target)
+    assert got == Identity(False, None, headers=meta)
+    with pytest.raises(AccessDenied):
+        ask(TOKEN, [HOST], target)
+
+
+SIGV2 = b"/unified/k?AWSAccessKeyId=AK&Signature=s&Expires=1"
+SIGV2_HEADER = ("authorization", "AWS AK:s")
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers", "target"),
+    [
+        (KEY, [], SIGV2),
+        (BOTH, [GOOD_TOKEN], SIGV2),
+        (TOKEN, [], SIGV2),
+        (KEY, [SIGV2_HEADER], b"/unified/k"),
+        (BOTH, [SIGV2_HEADER, GOOD_TOKEN], b"/unified/k"),
+        (TOKEN, [SIGV2_HEADER], b"/unified/k"),
+    ],
+)
+def test_signature_version_2_is_refused_by_name(
+    auth: AuthConfig, headers: list[tuple[str, str]], target: bytes
+) -> None:
+    """And not with a bare Access Denied, which would send people after their keys."""
+    with pytest.raises(InvalidRequest, match="signature version 2"):
+        ask(auth, headers, target)
+
+
+@pytest.mark.parametrize(
+    ("identity", "encrypted", "bodiless", "refused"),
+    [
+        (Identity(True, None), False, False, True),
+        # Told, and not signed: a middleman changes both.
+        (Identity(True, HASH), False, False, True),
+        (Identity(True, HASH, payload_signed=True), False, False, False),
+        (Identity(True, None), True, False, False),
+        (Identity(True, None), False, True, False),
+        (Identity(False, None), False, False, False),
+    ],
+)
+def test_signed_payloads_can_be_required(
+    identity: Identity, encrypted: bool, bodiless: bool, refused: bool
+) -> None:
+    if not refused:
+        check_payload_signed(identity, encrypted=encrypted, bodiless=bodiless)
+        return
+    with pytest.raises(InvalidRequest, match="https"):
+        check_payload_signed(identity, encrypted=encrypted, bodiless=bodiless)
 
 
 @pytest.mark.parametrize("target", [b"http://evil/b/k", b"*", b"h:443"])

@@ -1,0 +1,28 @@
+"""The front door of tests/web, with one object in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.security.sending import AUTH, Front
+from tests.web.conftest import MakeDoor, logged, make_door
+
+__all__ = ["front", "logged", "make_door", "make_front"]
+
+
+@pytest.fixture
+def make_front(make_door: MakeDoor):  # type: ignore[no-untyped-def]
+    """``make_front(**options of make_door)``"""
+
+    def make(**options: object) -> Front:
+        door = make_door(**{"auth": AUTH, **options})
+        return Front(door)
+
+    return make
+
+
+@pytest.fixture
+def front(make_front) -> Front:  # type: ignore[no-untyped-def]
+    """Signatures count, and nothing else."""
+    made: Front = make_front()
+    return made
