@@ -141,6 +141,19 @@ class WriteConditions:
 
 
 @frozen
+class Grant:
+    """
+    What somebody may do with a bucket.
+
+    :ivar writable: Else its objects may be read and listed only.
+    :ivar prefix: Only keys that begin so exist for them; "" is the whole bucket.
+    """
+
+    writable: bool = True
+    prefix: str = ""
+
+
+@frozen
 class ListPage:
     """
     One page of a listing.
