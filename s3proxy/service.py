@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TextIO
 
+from attrs import evolve
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
@@ -23,7 +24,7 @@ from twisted.logger import Logger
 
 from s3proxy.banner import banner
 from s3proxy.commands.runner import exit_with
-from s3proxy.config import AuthConfig, Config
+from s3proxy.config import Config
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.keys import client_keys
 from s3proxy.errors import StoreError
@@ -44,6 +45,8 @@ from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
+from s3proxy.web.directory import BucketDirectory
+from s3proxy.web.keyring import Keyring
 from s3proxy.web.site import StreamingSite
 
 #: How long requests under way may take after SIGTERM before they are broken off.
@@ -137,21 +140,26 @@ class Daemon(Service):
         self._foundation = foundation
         await register(foundation, self.accept_moved)
         bucket = config.server.virtual_bucket
-        for stray in await foundation.registry.register_bucket(bucket):
+        buckets = BucketDirectory(
+            await foundation.registry.register_buckets(config.buckets)
+        )
+        for stray in await foundation.registry.stray_buckets(config.buckets):
             self.log.warn(
                 "bucket {stray} holds objects but is not configured: they are kept, "
                 "and nobody can reach them",
                 stray=stray,
             )
-        auth = client_keys(config.data_dir) if self.first_try else config.auth
-        if not (auth.access_key_id or auth.token):
+        if self.first_try:
+            config = evolve(config, auth=client_keys(config.data_dir))
+        if not config.authenticates:
             self.log.warn(
                 "AUTHENTICATION IS OFF: neither auth.access_key_id nor auth.token is "
-                "configured, so whoever reaches {address} may read, write and delete",
+                "configured, nor credentials, so whoever reaches {address} may read, "
+                "write and delete",
                 address=config.server.listen_addr,
             )
-        made = dict(await foundation.registry.buckets())
-        self._site = self._make_site(foundation, auth, {bucket: made[bucket]})
+        authenticator = Authenticator(_keyring(config), regions=REGIONS, now=_now)
+        self._site = self._make_site(foundation, authenticator, buckets)
         self._port = self._listen(self._site)
         self._jobs.start()
         address: Any = self._port.getHost()
@@ -163,7 +171,9 @@ class Daemon(Service):
             backends=", ".join(foundation.backends),
         )
         if self.first_try:
-            self._out.write(banner(f"http://127.0.0.1:{address.port}", bucket, auth))
+            self._out.write(
+                banner(f"http://127.0.0.1:{address.port}", bucket, config.auth)
+            )
             self._out.flush()
         for each in foundation.backends.values():
             Deferred.fromCoroutine(self._warn_if_versioned(each))
@@ -174,7 +184,10 @@ class Daemon(Service):
         gc.set_threshold(20_000, 20, 20)
 
     def _make_site(
-        self, foundation: Foundation, auth: AuthConfig, buckets: dict[str, datetime]
+        self,
+        foundation: Foundation,
+        authenticator: Authenticator,
+        buckets: BucketDirectory,
     ) -> StreamingSite:
         settings = self.config.ledger
         ledger = PostgresLedger(
@@ -252,7 +265,7 @@ class Daemon(Service):
         metrics = self.config.telemetry.metrics
         return make_site(
             objects,
-            Authenticator(auth, regions=REGIONS, now=_now),
+            authenticator,
             uploads=uploads,
             copies=copies,
             server=self.config.server,
@@ -291,6 +304,10 @@ class Daemon(Service):
         finally:
             if self._foundation is not None:
                 await self._foundation.close()
+
+
+def _keyring(config: Config) -> Keyring:
+    return Keyring.of(config.auth, config.credentials, config.server.virtual_bucket)
 
 
 def _now() -> datetime:

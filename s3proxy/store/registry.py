@@ -72,17 +72,16 @@ class Registry:
                 bytes_limit=each.bytes_limit,
             )
 
-    async def register_bucket(self, bucket: str) -> list[str]:
-        """Make sure of *bucket*; returns other buckets that hold objects."""
-        await run_decided(self.pool, "put_bucket", bucket=bucket)
-        held = [name for (name,) in await run_decided(self.pool, "stray_buckets")]
-        return [name for name in held if name != bucket]
+    async def register_buckets(self, names: Collection[str]) -> dict[str, datetime]:
+        """Make sure of these buckets; returns each with the time it was made."""
+        await run_decided(self.pool, "put_buckets", names=list(names))
+        rows = await run_decided(self.pool, "bucket_rows", names=list(names))
+        return dict(rows)
 
-    async def buckets(self) -> list[tuple[str, datetime]]:
-        """Buckets by name, with the time they were made."""
-        return [
-            (name, made) for name, made in await run_decided(self.pool, "bucket_rows")
-        ]
+    async def stray_buckets(self, names: Collection[str]) -> list[str]:
+        """Buckets other than these that hold objects."""
+        held = [name for (name,) in await run_decided(self.pool, "stray_buckets")]
+        return [name for name in held if name not in names]
 
     async def installation_id(self) -> str:
         """Which installation this database is."""

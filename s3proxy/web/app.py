@@ -26,7 +26,6 @@ from s3proxy.errors import (
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
-    NoSuchBucket,
     S3Error,
     ServiceUnavailable,
     SlowDown,
@@ -39,7 +38,9 @@ from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Authenticator, Identity
 from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
+from s3proxy.web.directory import BucketDirectory
 from s3proxy.web.drain import Drain
+from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.objects import ObjectHandlers
 from s3proxy.web.patience import patiently
@@ -66,13 +67,13 @@ class App:
     """
     What clients reach.
 
-    :ivar buckets: The buckets that there are, and when they were made.
+    :ivar gate: What lets an operation through.
     :ivar registry: What ``/metrics`` shows.
     """
 
     _authenticator: Authenticator
     _handlers: Mapping[type[object], Handler]
-    _buckets: Mapping[str, datetime]
+    _gate: Gate
     _registry: CollectorRegistry | None
     _drain: Drain
     _clock: IReactorTime
@@ -173,13 +174,7 @@ class App:
             request.method, request.uri, headers
         )
         op = operation.parse(request.method, request.uri, headers)
-        bucket = getattr(op, "bucket", None)
-        if (
-            bucket is not None
-            and bucket not in self._buckets
-            and not isinstance(op, operation.CreateBucket)
-        ):
-            raise NoSuchBucket(fields={"BucketName": bucket})
+        identity = await self._gate.admit(op, identity)
         answer = await self._handlers[type(op)](op, request.body, identity)
         if isinstance(answer, Later):
             return await patiently(
@@ -235,7 +230,7 @@ def make_site(
     server: ServerConfig,
     clock: IReactorTime,
     now: Callable[[], datetime],
-    buckets: Mapping[str, datetime],
+    buckets: BucketDirectory,
     region: str = REGION,
     metrics_path: str | None = None,
     registry: CollectorRegistry | None = None,
@@ -246,17 +241,44 @@ def make_site(
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
 
     :param now: Wall clock, aware.
-    :param buckets: Names of the buckets that there are, and when they were made.
+    :param buckets: Which buckets there are.
     :param region: What clients are told.
     :param metrics_path: Where *registry* is shown; None = nowhere.
     """
     limits = limits or Limits()
     drain = Drain(clock)
-    on_objects = ObjectHandlers(objects, server.max_object_size)
-    on_uploads = UploadHandlers(uploads, server.max_object_size)
-    on_copies = CopyHandlers(copies, buckets)
+    handlers = make_handlers(
+        objects, uploads, copies, buckets, server.max_object_size, region
+    )
+    app = App(authenticator, handlers, Gate(buckets), registry, drain, clock, limits)
+    routes = {b"/health": b"health"}
+    if metrics_path is not None and registry is not None:
+        routes[metrics_path.encode()] = b"metrics"
+    return StreamingSite(
+        app.klein.resource(),
+        clock=clock,
+        now=now,
+        request_ids=request_ids,
+        limits=limits,
+        drain=drain,
+        routes=routes,
+    )
+
+
+def make_handlers(
+    objects: ObjectsPort,
+    uploads: UploadsPort,
+    copies: CopiesPort,
+    buckets: BucketDirectory,
+    max_object_size: int,
+    region: str,
+) -> Mapping[type[object], Handler]:
+    """What answers each operation, once it has been let through."""
+    on_objects = ObjectHandlers(objects, max_object_size)
+    on_uploads = UploadHandlers(uploads, max_object_size)
+    on_copies = CopyHandlers(copies)
     on_buckets = BucketHandlers(objects, buckets, region)
-    handlers: Mapping[type[object], Handler] = {
+    return {
         operation.PutObject: on_objects.put,
         operation.GetObject: on_objects.get,
         operation.HeadObject: on_objects.head,
@@ -276,16 +298,3 @@ def make_site(
         operation.CopyObject: on_copies.copy,
         operation.UploadPartCopy: on_copies.copy_part,
     }
-    app = App(authenticator, handlers, buckets, registry, drain, clock, limits)
-    routes = {b"/health": b"health"}
-    if metrics_path is not None and registry is not None:
-        routes[metrics_path.encode()] = b"metrics"
-    return StreamingSite(
-        app.klein.resource(),
-        clock=clock,
-        now=now,
-        request_ids=request_ids,
-        limits=limits,
-        drain=drain,
-        routes=routes,
-    )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from s3proxy.config_model import AuthConfig
 from s3proxy.errors import AccessDenied, NotImplementedYet
+from s3proxy.model import Grant
+from s3proxy.plan.access import Rights
 from s3proxy.s3 import sigv4, target
 from s3proxy.s3.chunk_signatures import StreamingSeed
+from s3proxy.web.keyring import Keyring
 
 _TOKEN_HEADER = "x-proxy-token"
 _HASH_HEADER = "x-amz-content-sha256"
@@ -25,14 +26,20 @@ class Identity:
     :ivar signed: By SigV4: every header and parameter is the key holder's own.
     :ivar sha256: What the body's SHA-256 must be, in hex; None when it was not told.
     :ivar seed: What the signatures of the body's chunks build on, where it has them.
+    :ivar access_key_id: Whose key signed it; None for the token, and for nobody.
+    :ivar rights: What they may do; nothing, unless it is said.
+    :ivar grant: What of that is of the operation's bucket: the gate tells it.
     """
 
     signed: bool
     sha256: str | None
     seed: StreamingSeed | None = None
+    access_key_id: str | None = None
+    rights: Rights = field(factory=Rights)
+    grant: Grant | None = None
 
 
-@frozen
+@define(eq=False)
 class Authenticator:
     """
     Tries the configured ways in the specification's order: SigV4, then the token.
@@ -40,11 +47,12 @@ class Authenticator:
     A wrong signature never falls through to the token. With neither configured, every
     request is let in. A way that is not configured is not looked at.
 
+    :ivar keyring: Whom to let in; a reload replaces it.
     :ivar regions: Regions that a signature's scope may name.
     :ivar now: Wall clock, aware.
     """
 
-    _auth: AuthConfig
+    keyring: Keyring
     _regions: Sequence[str] = field(kw_only=True)
     _now: Callable[[], datetime] = field(kw_only=True)
 
@@ -61,35 +69,31 @@ class Authenticator:
         """
         raw_path, raw_query = target.split(raw_target)
         signed = any(name == "authorization" for name, _ in headers)
-        if signed and self._auth.access_key_id is not None:
+        keyring = self.keyring
+        if signed and keyring.has_keys:
             verified = sigv4.verify(
                 method,
                 raw_path,
                 raw_query,
                 headers,
-                secret_of=self._secret_of,
+                secret_of=keyring.secret_of,
                 regions=self._regions,
                 now=self._now(),
             )
-            return Identity(True, verified.sha256, verified.seed)
+            return Identity(
+                True,
+                verified.sha256,
+                verified.seed,
+                verified.access_key_id,
+                keyring.rights_of(verified.access_key_id),
+            )
         if raw_query:
             _refuse_presigned(raw_query)
-        if self._auth.enabled:
-            self._check_token(headers)
-        return Identity(False, _told_sha256(headers))
-
-    def _secret_of(self, access_key_id: str) -> str | None:
-        if access_key_id != self._auth.access_key_id:
-            return None
-        return self._auth.secret_access_key
-
-    def _check_token(self, headers: Sequence[tuple[str, str]]) -> None:
-        sent = [value for name, value in headers if name == _TOKEN_HEADER]
-        token = self._auth.token
-        if token is None or len(sent) != 1:
-            raise AccessDenied
-        if not hmac.compare_digest(sent[0].encode("latin-1"), token.encode()):
-            raise AccessDenied
+        if not keyring.is_open:
+            sent = [value for name, value in headers if name == _TOKEN_HEADER]
+            if len(sent) != 1 or not keyring.is_token(sent[0]):
+                raise AccessDenied
+        return Identity(False, _told_sha256(headers), rights=keyring.owner)
 
 
 def _refuse_presigned(raw_query: bytes) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-
 from attrs import frozen
 
 from s3proxy.errors import BucketAlreadyOwnedByYou, NotImplementedYet
@@ -21,6 +18,7 @@ from s3proxy.s3.operation import (
 )
 from s3proxy.web.answer import Answer
 from s3proxy.web.auth import Identity
+from s3proxy.web.directory import BucketDirectory
 from s3proxy.web.ports import ObjectsPort
 
 
@@ -29,19 +27,20 @@ class BucketHandlers:
     """
     Operations on buckets, as answers.
 
-    :ivar buckets: Names and when they were made.
+    :ivar directory: Which buckets there are.
     :ivar region: What clients are told.
     """
 
     _objects: ObjectsPort
-    _buckets: Mapping[str, datetime]
+    _directory: BucketDirectory
     _region: str
 
     async def list_buckets(
         self, op: ListBuckets, body: Body, identity: Identity
     ) -> Answer:
-        """``GET /``"""
-        return Answer.document(documents.list_buckets(self._buckets, prefix=op.prefix))
+        """``GET /``: those that the client has a right to."""
+        granted = self._directory.granted(identity.rights)
+        return Answer.document(documents.list_buckets(granted, prefix=op.prefix))
 
     async def head_bucket(
         self, op: HeadBucket, body: Body, identity: Identity
@@ -58,7 +57,7 @@ class BucketHandlers:
         :raises BucketAlreadyOwnedByYou: It is there: ``rclone copy`` wants no more.
         :raises NotImplementedYet: It is not.
         """
-        if op.bucket in self._buckets:
+        if op.bucket in identity.rights.grants:
             raise BucketAlreadyOwnedByYou(fields={"BucketName": op.bucket})
         raise NotImplementedYet(
             "CreateBucket is not implemented here: buckets are configured."

@@ -103,14 +103,18 @@ async def test_a_missing_backend_is_refused(
 
 @ensureDeferred
 async def test_buckets(db: Database, registry: Registry) -> None:
-    """The configured one is made once; others that hold objects are told."""
-    assert await registry.register_bucket("unified") == []
-    db.fill("unified", ["a", "b"])
-    db.fill("older", ["a"])
-    db.fill("zoo", ["a", "b"])
-    assert await registry.register_bucket("unified") == ["older", "zoo"]
-    ((name, made),) = await registry.buckets()
-    assert (name, made.utcoffset()) == ("unified", timedelta(0))
+    """The configured ones are made once; others that hold objects are told."""
+    names = ("unified", "photos")
+    made = await registry.register_buckets(names)
+    assert set(made) == set(names)
+    assert {each.utcoffset() for each in made.values()} == {timedelta(0)}
+    assert await registry.stray_buckets(names) == []
+    for name in ("unified", "photos", "older", "zoo"):
+        db.fill(name, ["a", "b"])
+    assert await registry.register_buckets(names) == made
+    assert await registry.stray_buckets(names) == ["older", "zoo"]
+    assert await registry.register_buckets(["photos"]) == {"photos": made["photos"]}
+    assert await registry.stray_buckets(["photos"]) == ["older", "unified", "zoo"]
 
 
 @ensureDeferred

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 
@@ -15,9 +15,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
-from s3proxy.config_model import AuthConfig, ServerConfig
+from s3proxy.config_model import AuthConfig, CredentialConfig, ServerConfig
 from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
+from s3proxy.web.directory import BucketDirectory
+from s3proxy.web.keyring import Keyring
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
 from tests.web.fakes import FakeCopies, FakeObjects, FakeUploads
@@ -88,6 +90,8 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
     def make(
         *,
         auth: AuthConfig | None = None,
+        credentials: Sequence[CredentialConfig] = (),
+        buckets: Sequence[str] = ("unified",),
         limits: Limits | None = None,
         max_object_size: int = 5 * 1024**3,
         metrics_path: str | None = None,
@@ -100,14 +104,16 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         site = make_site(
             objects,
             Authenticator(
-                auth or AuthConfig(), regions=("us-east-1",), now=lambda: NOW
+                Keyring.of(auth or AuthConfig(), credentials),
+                regions=("us-east-1",),
+                now=lambda: NOW,
             ),
             uploads=uploads,
             copies=copies,
             server=ServerConfig(max_object_size=max_object_size),
             clock=clock,
             now=lambda: NOW,
-            buckets={"unified": CREATED},
+            buckets=BucketDirectory(dict.fromkeys(buckets, CREATED)),
             metrics_path=metrics_path,
             registry=registry,
             request_ids=lambda: f"{next(ids):016X}",

@@ -13,11 +13,12 @@ ON CONFLICT (backend_name) DO UPDATE
  WHERE (backend_quotas.bytes_limit, backend_quotas.location)
        IS DISTINCT FROM (excluded.bytes_limit, excluded.location)
 
--- name: put_bucket
-INSERT INTO buckets (bucket) VALUES (%(bucket)s::text) ON CONFLICT DO NOTHING
+-- name: put_buckets
+INSERT INTO buckets (bucket) SELECT unnest(%(names)s::text[]) ON CONFLICT DO NOTHING
 
 -- name: bucket_rows
-SELECT bucket, created_at FROM buckets ORDER BY bucket
+SELECT bucket, created_at FROM buckets
+ WHERE bucket = ANY (%(names)s::text[]) ORDER BY bucket
 
 -- name: stray_buckets
 -- Buckets that hold objects: one probe of the primary key for each.
