@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from s3proxy.errors import BucketAlreadyOwnedByYou, NotImplementedYet
+from s3proxy.errors import AccessDenied, BucketAlreadyOwnedByYou
 from s3proxy.manager.ports import Body
 from s3proxy.model import ListPage
 from s3proxy.s3 import documents
@@ -55,13 +55,11 @@ class BucketHandlers:
         ``PUT /{bucket}``: nothing is made, but clients that only make sure go on.
 
         :raises BucketAlreadyOwnedByYou: It is there: ``rclone copy`` wants no more.
-        :raises NotImplementedYet: It is not.
+        :raises AccessDenied: It is not, or is another's.
         """
         if op.bucket in identity.rights.grants:
             raise BucketAlreadyOwnedByYou(fields={"BucketName": op.bucket})
-        raise NotImplementedYet(
-            "CreateBucket is not implemented here: buckets are configured."
-        )
+        raise AccessDenied("Access Denied: you may not make buckets here.")
 
     async def location(
         self, op: GetBucketLocation, body: Body, identity: Identity
