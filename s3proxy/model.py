@@ -154,6 +154,18 @@ class Grant:
 
 
 @frozen
+class MadeBucket:
+    """
+    A bucket that was made at run time.
+
+    :ivar owner: The access key that made it.
+    """
+
+    owner: str
+    created_at: datetime
+
+
+@frozen
 class ListPage:
     """
     One page of a listing.

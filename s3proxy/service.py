@@ -41,6 +41,7 @@ from s3proxy.manager.objects import Objects
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
 from s3proxy.reload import Reloader, on_hang_up
+from s3proxy.store.buckets import PostgresBuckets
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
@@ -151,7 +152,8 @@ class Daemon(Service):
         bucket = config.server.virtual_bucket
         if self.first_try:
             config = evolve(config, auth=client_keys(config.data_dir))
-        admission = await open_admission(config, foundation.registry, _now, self.log)
+        made = PostgresBuckets(foundation.pool, config.ledger.late_seconds)
+        admission = await open_admission(config, foundation.registry, made, _now)
         self._site = self._make_site(foundation, admission)
         self._port = self._listen(self._site)
         self._jobs.start()

@@ -75,6 +75,7 @@ class Ledger(Protocol):
 
         :raises InsufficientStorage: None has room.
         :raises PreconditionFailed: *conditions* do not hold now; tested again later.
+        :raises NoSuchBucket: It was made at run time, and is deleted.
         """
         ...
 
@@ -94,6 +95,7 @@ class Ledger(Protocol):
         Turn the claim live and make it the object, in one transaction.
 
         :raises PreconditionFailed: The claim is abandoned in the same transaction.
+        :raises NoSuchBucket: Likewise: it was made at run time, and is deleted.
         :raises ClaimLost: The claim was no longer ``claimed``.
         :raises OutcomeUnknown: The connection broke; call :meth:`settle`.
         """

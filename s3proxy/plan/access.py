@@ -36,6 +36,7 @@ class Need(Enum):
 NEEDS: Final[Mapping[type[object], Need]] = {
     s3.ListBuckets: Need.NOTHING,
     s3.CreateBucket: Need.CREATE,
+    s3.DeleteBucket: Need.ADMIN,
     s3.HeadBucket: Need.SEE,
     s3.GetBucketLocation: Need.SEE,
     s3.ListObjects: Need.LIST,
@@ -63,9 +64,18 @@ class Rights:
     All that somebody may do; by default nothing.
 
     :ivar grants: By the name of a configured bucket.
+    :ivar owner: The access key whose buckets, made at run time, are theirs; None where
+        there are none.
+    :ivar may_create: Whether they may make further ones.
     """
 
     grants: Mapping[str, Grant] = field(factory=dict)
+    owner: str | None = None
+    may_create: bool = False
+
+    def of_made(self, owner: str) -> Grant | None:
+        """What is granted of a bucket that *owner* made: all of it, or nothing."""
+        return Grant() if owner == self.owner else None
 
 
 def need_of(operation: object) -> Need:

@@ -286,6 +286,7 @@ def make_handlers(
         operation.ListBuckets: on_buckets.list_buckets,
         operation.HeadBucket: on_buckets.head_bucket,
         operation.CreateBucket: on_buckets.create_bucket,
+        operation.DeleteBucket: on_buckets.delete_bucket,
         operation.GetBucketLocation: on_buckets.location,
         operation.ListObjectsV2: on_buckets.list_v2,
         operation.ListObjects: on_buckets.list_v1,

@@ -39,9 +39,13 @@ class Gate:
         return evolve(identity, grant=grant)
 
     async def _grant(self, bucket: str, rights: Rights) -> Grant:
-        if bucket not in self._directory.configured:
-            raise NoSuchBucket(fields={"BucketName": bucket})
-        grant = rights.grants.get(bucket)
+        if bucket in self._directory.configured:
+            grant = rights.grants.get(bucket)
+        else:
+            made = await self._directory.find_made(bucket)
+            if made is None:
+                raise NoSuchBucket(fields={"BucketName": bucket})
+            grant = rights.of_made(made.owner)
         if grant is None:
             raise AccessDenied
         return grant

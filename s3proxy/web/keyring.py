@@ -41,7 +41,12 @@ class Keyring:
         """
         owner = Rights({bucket: Grant()})
         secrets = {each.access_key_id: each.secret_access_key for each in credentials}
-        rights = {each.access_key_id: Rights(each.buckets) for each in credentials}
+        rights = {
+            each.access_key_id: Rights(
+                each.buckets, each.access_key_id, each.create_buckets
+            )
+            for each in credentials
+        }
         if auth.access_key_id is not None and auth.secret_access_key is not None:
             secrets[auth.access_key_id] = auth.secret_access_key
             rights[auth.access_key_id] = owner

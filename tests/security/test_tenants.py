@@ -2,8 +2,8 @@
 Two tenants of one daemon: no operation brings one to the other's bytes.
 
 Every operation that there is, is asked for by bob, of what is alice's: a bucket that is
-hers, and her prefix of a bucket that both have a part of. It is refused, tells nothing,
-and changes nothing.
+hers, her prefix of a bucket that both have a part of, and a bucket that she made. It is
+refused, tells nothing, and changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from s3proxy.config import DatabaseConfig
 from s3proxy.s3 import operation as s3
 from s3proxy.s3.sigv4 import sign_headers, uri_encode
 from s3proxy.web.app import make_handlers
-from tests.daemon import TOKEN, Daemon
+from tests.daemon import SHORT_LEDGER, TOKEN, Daemon
 from tests.servers import PostgresServer, S3Server
 
 ALICE, BOB, CAROL = ("alice", "of alice"), ("bob", "of bob"), ("carol", "of carol")
@@ -30,11 +30,13 @@ CREDENTIALS = [
     {
         "access_key_id": "alice",
         "secret_access_key": "of alice",
+        "create_buckets": True,
         "buckets": {"alices": {}, "shared": {"prefix": "a/"}},
     },
     {
         "access_key_id": "bob",
         "secret_access_key": "of bob",
+        "create_buckets": True,
         "buckets": {"bobs": {}, "shared": {"prefix": "b/"}},
     },
     {
@@ -45,7 +47,7 @@ CREDENTIALS = [
 ]
 SECRET_BYTES = b"what alice wrote"
 #: Where alice's things are: bucket and the beginning of their keys.
-SPACES = [("alices", ""), ("shared", "a/")]
+SPACES = [("alices", ""), ("shared", "a/"), ("alices-own", "")]
 COMPLETION = (
     b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"
     + hashlib.md5(SECRET_BYTES).hexdigest().encode()
@@ -164,10 +166,12 @@ def store(scene: Scene, who: tuple[str, str], bucket: str, key: str) -> str:
 def scene(postgres: PostgresServer, s3server: S3Server) -> Iterator[Scene]:
     database = postgres.create_database()
     backend = s3server.create_bucket("one")
-    with Daemon(database, [backend]) as daemon:
+    # A deleted name waits for longer than a test takes.
+    with Daemon(database, [backend], ledger={**SHORT_LEDGER, "late": "10m"}) as daemon:
         daemon.configure(credentials=CREDENTIALS)
         daemon.hang_up()
         made = Scene(daemon, postgres, database, {}, "")
+        assert made.ask(ALICE, Ask("PUT", "alices-own")).status == 200
         for bucket, prefix in SPACES:
             made.uploads[bucket, prefix] = store(made, ALICE, bucket, f"{prefix}k")
         bobs = store(made, BOB, "bobs", "k")
@@ -192,6 +196,7 @@ def requests(
         s3.HeadBucket: [Ask("HEAD", bucket)],
         s3.GetBucketLocation: [Ask("GET", bucket, query="location=")],
         s3.CreateBucket: [Ask("PUT", bucket)],
+        s3.DeleteBucket: [Ask("DELETE", bucket)],
         s3.ListObjects: [
             Ask("GET", bucket),
             Ask("GET", bucket, query=f"prefix={asked}"),
@@ -284,8 +289,9 @@ def test_case_90_no_operation_reaches_another_tenant(
         has_part = who is BOB and ask.bucket == "shared"
         if has_part and kind in HARMLESS:
             assert answer.status == 200
-        elif has_part and kind is s3.CreateBucket:
-            assert (answer.status, answer.code) == (409, "BucketAlreadyOwnedByYou")
+        elif who is BOB and kind is s3.CreateBucket:
+            code = "BucketAlreadyOwnedByYou" if has_part else "BucketAlreadyExists"
+            assert (answer.status, answer.code) == (409, code)
         else:
             assert answer.status == 403, (ask, answer)
             assert ask.method == "HEAD" or answer.code == "AccessDenied"
@@ -300,7 +306,7 @@ def test_listing_buckets_shows_ones_own(scene: Scene) -> None:
         assert answer.status == 200
         return [n.decode() for n in re.findall(rb"<Name>([^<]*)</Name>", answer.body)]
 
-    assert names(ALICE) == ["alices", "shared"]
+    assert names(ALICE) == ["alices", "alices-own", "shared"]
     assert names(BOB) == ["bobs", "shared"]
     assert names(CAROL) == ["alices", "shared"]
     assert names(None) == ["unified"]
@@ -352,7 +358,7 @@ def test_case_80_another_bucket(
         assert (known.status, known.code) == (stranger.status, stranger.code)
 
 
-@pytest.mark.parametrize("space", SPACES, ids=[space[0] for space in SPACES])
+@pytest.mark.parametrize("space", SPACES[:2], ids=["alices", "shared"])
 def test_read_only_reads_and_writes_nothing(
     scene: Scene, space: tuple[str, str]
 ) -> None:
@@ -394,3 +400,27 @@ def test_what_is_granted_works(scene: Scene) -> None:
     assert scene.ask(BOB, Ask("GET", "bobs", "copy")).body == b"mine"
     for bucket, name in (("shared", key), ("bobs", "copy")):
         assert scene.ask(BOB, Ask("DELETE", bucket, name)).status == 204
+
+
+def test_a_bucket_of_ones_own(scene: Scene) -> None:
+    """Made, written, copied from, refused while it holds something, deleted, gone."""
+    own = "bobs-own"
+    assert scene.ask(BOB, Ask("PUT", own)).status == 200
+    assert scene.ask(CAROL, Ask("PUT", "carols-own")).code == "AccessDenied"
+    upload_id = store(scene, BOB, own, "k")
+    source = {"x-amz-copy-source": f"/{own}/k"}
+    assert scene.ask(BOB, Ask("PUT", "bobs", "c", headers=source)).status == 200
+    assert scene.ask(ALICE, Ask("PUT", "alices", "c", headers=source)).status == 403
+    assert scene.ask(BOB, Ask("DELETE", own)).code == "BucketNotEmpty"
+    assert scene.ask(BOB, Ask("DELETE", own, "k")).status == 204
+    # The open upload goes with the bucket.
+    assert scene.ask(BOB, Ask("DELETE", own)).status == 204
+    part = Ask("PUT", own, "k", f"partNumber=2&uploadId={upload_id}", body=b"x")
+    for ask in (Ask("GET", own), Ask("PUT", own, "k", body=b"x"), part):
+        assert scene.ask(BOB, ask).code == "NoSuchBucket"
+    # Another cannot have the name at once: what bob has begun must have ended.
+    assert scene.ask(ALICE, Ask("PUT", own)).code == "OperationAborted"
+    assert scene.ask(BOB, Ask("PUT", own)).status == 200
+    assert scene.ask(BOB, part).code == "NoSuchUpload"
+    assert scene.ask(BOB, Ask("DELETE", own)).status == 204
+    assert scene.ask(BOB, Ask("DELETE", "bobs", "c")).status == 204

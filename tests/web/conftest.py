@@ -22,7 +22,7 @@ from s3proxy.web.directory import BucketDirectory
 from s3proxy.web.keyring import Keyring
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
-from tests.web.fakes import FakeCopies, FakeObjects, FakeUploads
+from tests.web.fakes import FakeBuckets, FakeCopies, FakeObjects, FakeUploads
 from tests.web.wire import Response, Wire, connect, request, soon
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -41,6 +41,7 @@ class Door:
     port: int
     uploads: FakeUploads
     copies: FakeCopies
+    made: FakeBuckets
     wires: list[Wire] = field(factory=list)
 
     async def connect(self) -> Wire:
@@ -97,7 +98,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         metrics_path: str | None = None,
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
-        uploads, copies = FakeUploads(), FakeCopies()
+        uploads, copies, made = FakeUploads(), FakeCopies(), FakeBuckets()
         registry = CollectorRegistry()
         Counter("seen", "Seen.", registry=registry).inc(3)
         ids = count(1)
@@ -113,7 +114,9 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             server=ServerConfig(max_object_size=max_object_size),
             clock=clock,
             now=lambda: NOW,
-            buckets=BucketDirectory(dict.fromkeys(buckets, CREATED)),
+            buckets=BucketDirectory(
+                dict.fromkeys(buckets, CREATED), made, {"health", "metrics"}
+            ),
             metrics_path=metrics_path,
             registry=registry,
             request_ids=lambda: f"{next(ids):016X}",
@@ -121,7 +124,8 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         )
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
         ports.append(port)
-        door = Door(site, objects, clock, port.getHost().port, uploads, copies)
+        number = port.getHost().port
+        door = Door(site, objects, clock, number, uploads, copies, made)
         doors.append(door)
         return door
 

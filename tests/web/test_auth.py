@@ -189,14 +189,17 @@ def test_every_key_has_rights_of_its_own() -> None:
     assert told(signed()) == by_key(HASH)
     assert told([GOOD_TOKEN]) == unsigned(None)
     alice = told(signed(key="alice", secret="of alice"))
-    assert (alice.access_key_id, alice.rights) == ("alice", Rights(share))
+    assert (alice.access_key_id, alice.rights) == (
+        "alice",
+        Rights(share, "alice"),
+    )
     with pytest.raises(SignatureDoesNotMatch):
         told(signed(key="alice", secret="secret"))
     with pytest.raises(SignatureDoesNotMatch):
         told(signed(key="AK", secret="of alice"))
     # A reload acts on the next request.
     authenticator.keyring = Keyring.of(OFF, [CredentialConfig("alice", "new")])
-    assert told(signed(key="alice", secret="new")).rights == Rights()
+    assert told(signed(key="alice", secret="new")).rights == Rights({}, "alice")
     with pytest.raises(SignatureDoesNotMatch):
         told(signed(key="alice", secret="of alice"))
     with pytest.raises(InvalidAccessKeyId):

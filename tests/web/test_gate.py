@@ -16,6 +16,7 @@ from s3proxy.web.auth import Identity
 from s3proxy.web.directory import BucketDirectory
 from s3proxy.web.gate import Gate
 from tests.plan.test_access import OPERATIONS, make
+from tests.web.fakes import FakeBuckets
 
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PHOTOS = Rights({"photos": Grant()})
@@ -28,7 +29,8 @@ COPIES = [each for each in OPERATIONS if each.__name__.endswith(("CopyObject", "
 @pytest.fixture
 def gate() -> Gate:
     names = ("photos", "music", "unified")
-    return Gate(BucketDirectory(dict.fromkeys(names, CREATED)))
+    made = FakeBuckets({"mine": "alice"})
+    return Gate(BucketDirectory(dict.fromkeys(names, CREATED), made, ()))
 
 
 async def admit(gate: Gate, op: object, rights: Rights) -> Identity:
@@ -60,6 +62,21 @@ async def test_what_is_granted_goes_through(gate: Gate, kind: Any) -> None:
     assert identity == Identity(True, None, rights=PHOTOS, grant=Grant())
 
 
+@pytest.mark.parametrize("kind", ON_BUCKETS)
+@pytest.mark.parametrize("may_create", [True, False])
+@ensureDeferred
+async def test_a_bucket_that_was_made_is_its_creators_alone(
+    gate: Gate, kind: Any, may_create: bool
+) -> None:
+    op = make(kind, bucket="mine", source=CopySource("mine", "k"))
+    alice = Rights(PHOTOS.grants, "alice", may_create)
+    assert (await admit(gate, op, alice)).grant == Grant()
+    # A grant is of a configured bucket, whatever it names.
+    for rights in (Rights({"mine": Grant()}), Rights({}, "bob", True), Rights()):
+        with pytest.raises(AccessDenied):
+            await admit(gate, op, rights)
+
+
 @pytest.mark.parametrize("kind", COPIES)
 @pytest.mark.parametrize(
     ("bucket", "key", "error"),
@@ -69,6 +86,7 @@ async def test_what_is_granted_goes_through(gate: Gate, kind: Any) -> None:
         ("music", "k", AccessDenied),
         ("music", "a", AccessDenied),
         ("unified", "k", AccessDenied),
+        ("mine", "k", AccessDenied),
         ("other", "k", NoSuchBucket),
     ],
 )
