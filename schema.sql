@@ -35,8 +35,20 @@ CREATE TABLE IF NOT EXISTS backend_quotas (
 
 CREATE TABLE IF NOT EXISTS buckets (
     bucket     text        COLLATE "C" PRIMARY KEY,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    tags       jsonb,       -- NULL: the bucket has none
+    -- Of one made at run time (section 9): the access key that made it, and whose it is.
+    owner      text        COLLATE "C",
+    -- When that one deleted it. The row stays: see ledger_enter_bucket.
+    deleted_at timestamptz
 );
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE buckets
+    ADD COLUMN IF NOT EXISTS tags jsonb,
+    ADD COLUMN IF NOT EXISTS owner text COLLATE "C",
+    ADD COLUMN IF NOT EXISTS deleted_at timestamptz;
+CREATE INDEX IF NOT EXISTS buckets_owned
+    ON buckets (owner, bucket) WHERE deleted_at IS NULL;
 
 -- What HEAD, LIST and conditions need, without a backend call. The collation makes
 -- keys compare as bytes, as S3 lists them.
@@ -279,6 +291,21 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
             OR NOT ('*' = ANY (p_if_none_match) OR p_etag = ANY (p_if_none_match)))
 $$;
 
+-- Whether bytes may be written for p_bucket: not when it was made at run time and has
+-- been deleted, for then nobody could ever see or delete them. The row is locked against
+-- its deletion until the end of the transaction, before any other row (rule 26). SHARE,
+-- since a KEY SHARE would be let past an update that is under way. Buckets of the
+-- configuration are never deleted, so nobody is held up there.
+CREATE OR REPLACE FUNCTION ledger_enter_bucket(p_bucket text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    is_gone boolean;
+BEGIN
+    SELECT b.deleted_at IS NOT NULL INTO is_gone FROM buckets b
+      WHERE b.bucket = p_bucket AND b.owner IS NOT NULL FOR SHARE;
+    RETURN is_gone IS NOT TRUE;
+END $$;
+
 -- The first backend with room for p_size, its quota row locked until the end of the
 -- transaction; NULL if there is none. The lock makes claims on one backend take turns,
 -- so no race takes a counter past its limit.
@@ -300,7 +327,7 @@ BEGIN
 END $$;
 
 -- Rule 6: charge p_size to the first backend with room, and name its copy, before a
--- byte is sent. outcome: 'claimed', 'full' or 'precondition'.
+-- byte is sent. outcome: 'claimed', 'full', 'precondition' or 'no_bucket'.
 CREATE OR REPLACE FUNCTION ledger_claim(
     p_backends text[], p_bucket text, p_key text, p_opaque boolean, p_size bigint,
     p_lease interval, p_if_match text[], p_if_none_match text[],
@@ -308,6 +335,10 @@ CREATE OR REPLACE FUNCTION ledger_claim(
     OUT o_backend_name text, OUT o_backend_key text)
 LANGUAGE plpgsql AS $$
 BEGIN
+    IF NOT ledger_enter_bucket(p_bucket) THEN
+        outcome := 'no_bucket';
+        RETURN;
+    END IF;
     IF cardinality(p_if_match) > 0 OR cardinality(p_if_none_match) > 0 THEN
         IF NOT ledger_allows(
             (SELECT o.etag FROM objects o
@@ -365,9 +396,9 @@ END $$;
 
 -- Rule 9: the claim becomes live and the object's only version, in one transaction.
 -- outcome: 'committed', 'lost' (the claim is no longer claimed; nothing changed) or
--- 'precondition' (the claim is now abandoned; nothing else changed).
+-- 'precondition' and 'no_bucket' (the claim is now abandoned; nothing else changed).
 --
--- Lock order: the object's row, then the claim (rule 26). Writers of an absent key
+-- Lock order: the bucket's row, the object's, then the claim (rule 26). Writers of an absent key
 -- meet at the primary key: the later one waits, then finds a row.
 --
 -- p_needs_manifest: the backend object does not tell all that is recorded here.
@@ -384,6 +415,15 @@ DECLARE
     claim object_locations;
     wanted_at timestamptz := CASE WHEN p_needs_manifest THEN clock_timestamp() END;
 BEGIN
+    IF NOT ledger_enter_bucket(p_bucket) THEN
+        -- Its deletion has done the same, but for a claim of an older daemon.
+        UPDATE object_locations
+           SET state = 'abandoned', due_at = clock_timestamp(),
+               version_id = p_version_id
+         WHERE copy_id = p_copy_id AND state = 'claimed';
+        outcome := 'no_bucket';
+        RETURN;
+    END IF;
     o_object_id := ledger_ulid();
     LOOP
         SELECT * INTO existing FROM objects o
@@ -760,6 +800,10 @@ DECLARE
     whole_etag text;
     stamp timestamptz;
 BEGIN
+    IF NOT ledger_enter_bucket(p_bucket) THEN
+        outcome := 'no_upload';
+        RETURN;
+    END IF;
     LOOP
         SELECT * INTO existing FROM objects o
           WHERE o.bucket = p_bucket AND o.object_key = p_key FOR UPDATE;
@@ -978,4 +1022,77 @@ BEGIN
     UPDATE objects SET manifest_wanted_at = NULL, manifest_due_at = NULL
      WHERE bucket = p_bucket AND object_key = p_key;
     RETURN 'committed';
+END $$;
+
+-- 9. Buckets made at run time ----------------------------------------------------------
+--
+-- They belong to the access key that made them, alone. A deleted one leaves its row: who
+-- has begun to write there finds it (ledger_enter_bucket), and whoever takes the name
+-- next must wait until nobody can still be at work for the old owner.
+
+-- outcome: 'created', 'owned' (it is there, and p_owner's), 'exists' (another's, or of
+-- the configuration) or 'later' (another's was deleted within p_hold).
+CREATE OR REPLACE FUNCTION ledger_create_bucket(
+    p_bucket text, p_owner text, p_hold interval)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    known buckets;
+BEGIN
+    SELECT * INTO known FROM buckets b WHERE b.bucket = p_bucket;
+    IF NOT FOUND THEN
+        -- Objects without a bucket's row are somebody's, if nobody knows whose.
+        IF EXISTS (SELECT 1 FROM objects o WHERE o.bucket = p_bucket) THEN
+            RETURN 'exists';
+        END IF;
+        INSERT INTO buckets (bucket, owner, created_at)
+        VALUES (p_bucket, p_owner, clock_timestamp()) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            RETURN 'created';
+        END IF;
+    END IF;
+    SELECT * INTO known FROM buckets b WHERE b.bucket = p_bucket FOR UPDATE;
+    IF known.deleted_at IS NULL THEN
+        RETURN CASE WHEN known.owner = p_owner THEN 'owned' ELSE 'exists' END;
+    END IF;
+    IF known.owner <> p_owner AND known.deleted_at > clock_timestamp() - p_hold THEN
+        RETURN 'later';
+    END IF;
+    UPDATE buckets
+       SET owner = p_owner, created_at = clock_timestamp(), deleted_at = NULL,
+           tags = NULL
+     WHERE bucket = p_bucket;
+    RETURN 'created';
+END $$;
+
+-- outcome: 'deleted', 'not_empty' or 'no_bucket' (there is none of p_owner's).
+--
+-- Open uploads are no objects: they are aborted, as S3 does. Claims are abandoned, so
+-- that a body under way commits nowhere, not even in a bucket made anew under the name;
+-- it may still land, so its bytes are deleted twice (rule 22).
+CREATE OR REPLACE FUNCTION ledger_delete_bucket(p_bucket text, p_owner text)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    an_upload text;
+BEGIN
+    -- Waits for every claim, commit and Complete that has entered; the next ones wait.
+    PERFORM 1 FROM buckets b
+      WHERE b.bucket = p_bucket AND b.owner = p_owner AND b.deleted_at IS NULL
+        FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'no_bucket';
+    END IF;
+    IF EXISTS (SELECT 1 FROM objects o WHERE o.bucket = p_bucket) THEN
+        RETURN 'not_empty';
+    END IF;
+    FOR an_upload IN SELECT u.upload_id FROM multipart_uploads u
+          WHERE u.bucket = p_bucket AND u.state = 'open'
+          ORDER BY u.upload_id FOR UPDATE
+    LOOP
+        PERFORM ledger_abort_locked(an_upload);
+    END LOOP;
+    UPDATE object_locations
+       SET state = 'abandoned', due_at = clock_timestamp(), delete_twice = true
+     WHERE bucket = p_bucket AND state = 'claimed';
+    UPDATE buckets SET deleted_at = clock_timestamp() WHERE bucket = p_bucket;
+    RETURN 'deleted';
 END $$;

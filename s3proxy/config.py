@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from s3proxy import config_values as values
+from s3proxy.config_credentials import read_credentials
 from s3proxy.config_model import (
     SSL_MODES,
     AuthConfig,
     BackendConfig,
     Config,
+    CredentialConfig,
     DatabaseConfig,
     LedgerConfig,
     MetricsConfig,
@@ -23,6 +25,7 @@ from s3proxy.config_model import (
     ServerConfig,
     TelemetryConfig,
     TracingConfig,
+    reserved_names,
 )
 from s3proxy.config_parse import Section, parse_yaml
 from s3proxy.errors import ConfigError
@@ -31,6 +34,7 @@ __all__ = [
     "AuthConfig",
     "BackendConfig",
     "Config",
+    "CredentialConfig",
     "DatabaseConfig",
     "LedgerConfig",
     "MetricsConfig",
@@ -54,10 +58,16 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
     problems: list[str] = []
     root = Section("", {} if document is None else document, environ, problems)
     telemetry = _telemetry(root.section("telemetry"))
+    auth = _auth(root.section("auth"))
     config = Config(
         data_dir=Path(root.get("data_dir", values.path, str(default_data_dir))),
         server=_server(root.section("server"), telemetry.metrics),
-        auth=_auth(root.section("auth")),
+        auth=auth,
+        credentials=read_credentials(
+            root.sections("credentials"),
+            auth.access_key_id,
+            reserved_names(telemetry.metrics.path),
+        ),
         database=_database(root.section("database")) if "database" in root else None,
         backends=_backends(root.sections("backends")),
         telemetry=telemetry,
@@ -86,7 +96,7 @@ def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
             "require_signed_payload", values.boolean, default.require_signed_payload
         ),
     )
-    if server.virtual_bucket in ("health", metrics.path.split("/")[1]):
+    if server.virtual_bucket in reserved_names(metrics.path):
         section.problem("virtual_bucket", "want another name than a path of the server")
     section.finish()
     return server

@@ -6,12 +6,14 @@ Frozen values with every default; :mod:`s3proxy.config` reads them from a file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from attrs import field, frozen
 
 from s3proxy.config_values import split_address
+from s3proxy.model import Grant
 
 SSL_MODES: Final = (
     "disable",
@@ -30,7 +32,7 @@ class ServerConfig:
 
     :ivar listen_addr: ``host:port``, ``:port`` (every IPv4 address) or
         ``[IPv6]:port``; port 0 takes a free one.
-    :ivar virtual_bucket: The one bucket that clients see.
+    :ivar virtual_bucket: The bucket of :class:`AuthConfig`'s key and token.
     :ivar max_object_size: The largest accepted body, in bytes.
     :ivar require_signed_payload: Refuse signed requests over plain HTTP whose bodies
         are not signed.
@@ -55,7 +57,7 @@ class ServerConfig:
 @frozen
 class AuthConfig:
     """
-    What clients must show. With neither key nor token, authentication is off.
+    What the owner of ``server.virtual_bucket`` must show, and nothing else is theirs.
 
     :ivar access_key_id: For SigV4; comes with its secret or not at all.
     :ivar token: For the ``X-Proxy-Token`` header.
@@ -67,8 +69,23 @@ class AuthConfig:
 
     @property
     def enabled(self) -> bool:
-        """Whether clients must authenticate at all."""
+        """Whether there is a key or a token."""
         return self.access_key_id is not None or self.token is not None
+
+
+@frozen
+class CredentialConfig:
+    """
+    A key pair beside that of :class:`AuthConfig`.
+
+    :ivar create_buckets: Whether it may make buckets, which are then its own.
+    :ivar buckets: What it may do with which configured bucket.
+    """
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    create_buckets: bool = False
+    buckets: Mapping[str, Grant] = field(factory=dict)
 
 
 @frozen
@@ -198,8 +215,30 @@ class Config:
     data_dir: Path
     server: ServerConfig = ServerConfig()
     auth: AuthConfig = AuthConfig()
+    credentials: tuple[CredentialConfig, ...] = ()
     database: DatabaseConfig | None = None
     backends: tuple[BackendConfig, ...] = ()
     telemetry: TelemetryConfig = TelemetryConfig()
     ledger: LedgerConfig = LedgerConfig()
     multipart: MultipartConfig = MultipartConfig()
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether clients must authenticate: false lets anybody in."""
+        return self.auth.enabled or bool(self.credentials)
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """Every bucket that is named, each once; the virtual bucket first."""
+        named = [name for each in self.credentials for name in each.buckets]
+        return tuple(dict.fromkeys([self.server.virtual_bucket, *named]))
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """Names that no bucket may have: first segments of the server's own paths."""
+        return reserved_names(self.telemetry.metrics.path)
+
+
+def reserved_names(metrics_path: str) -> frozenset[str]:
+    """First segments of the server's own paths."""
+    return frozenset({"health", metrics_path.split("/")[1]})

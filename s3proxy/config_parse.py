@@ -177,6 +177,23 @@ class Section:
             for at, value in enumerate(values)
         ]
 
+    def named(self, key: str) -> list[tuple[str, Section]]:
+        """
+        The mappings under *key*, each under a name that is free; none where it is
+        absent. Names that are no text are noted as problems.
+        """
+        within = self.section(key)
+        found = []
+        for name, value in within._values.items():
+            if not isinstance(name, str):
+                within.problem(str(name), "want the name as text: put it in quotes")
+            elif value is None:
+                within.problem(name, "want keys with values, or {} for none of them")
+            else:
+                path = f"{within.path}.{name}"
+                found.append((name, Section(path, value, self.environ, self.problems)))
+        return found
+
     def finish(self) -> None:
         """Note every key that no getter asked for."""
         for key in self._values:

@@ -225,6 +225,20 @@ def bucket_name(value: object) -> str:
     return str(value)
 
 
+def key_prefix(value: object) -> str:
+    """The beginning of keys, maybe "" for all of them."""
+    want = "text of at most 1024 bytes of UTF-8, without control characters"
+    if not isinstance(value, str) or _CONTROL.search(value):
+        _unfit(want)
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        size = MAX_BYTES
+    if size > 1024:
+        _unfit(want)
+    return str(value)
+
+
 def legacy_bucket_name(value: object) -> str:
     """A bucket name as some providers still give them, good for path style only."""
     if not isinstance(value, str) or not _LEGACY_BUCKET.fullmatch(value):

@@ -69,6 +69,16 @@ class BadDigest(S3Error):
     default_message = "The digest that you specified did not match what we received."
 
 
+class BucketAlreadyExists(S3Error):
+    """409: the bucket that was to be made is another's."""
+
+    code, status = "BucketAlreadyExists", 409
+    default_message = (
+        "The requested bucket name is not available. Please select a different name "
+        "and try again."
+    )
+
+
 class BucketAlreadyOwnedByYou(S3Error):
     """409: the bucket that was to be made is there."""
 
@@ -76,6 +86,13 @@ class BucketAlreadyOwnedByYou(S3Error):
     default_message = (
         "The bucket that you tried to create already exists, and you own it."
     )
+
+
+class BucketNotEmpty(S3Error):
+    """409: the bucket that was to be deleted has objects."""
+
+    code, status = "BucketNotEmpty", 409
+    default_message = "The bucket that you tried to delete is not empty."
 
 
 class EntityTooLarge(S3Error):
@@ -98,6 +115,16 @@ class ExpiresOutOfRange(AuthorizationQueryParametersError):
     """403: a presigned URL is meant to live for no time, or too long."""
 
     status = 403
+
+
+class IllegalLocationConstraintException(S3Error):
+    """400: a bucket was to be made in a region that is not this one."""
+
+    code, status = "IllegalLocationConstraintException", 400
+    default_message = (
+        "The specified location constraint is incompatible for the region specific "
+        "endpoint this request was sent to."
+    )
 
 
 class IncompleteBody(S3Error):
@@ -133,6 +160,13 @@ class InvalidArgument(S3Error):
     code, status, default_message = "InvalidArgument", 400, "Invalid argument."
 
 
+class InvalidBucketName(S3Error):
+    """400: no bucket can have this name."""
+
+    code, status = "InvalidBucketName", 400
+    default_message = "The specified bucket is not valid."
+
+
 class InvalidChunkSizeError(S3Error):
     """400: a chunk of an aws-chunked body is too small and not the last."""
 
@@ -147,6 +181,13 @@ class InvalidDigest(S3Error):
 
     code, status = "InvalidDigest", 400
     default_message = "The Content-MD5 that you specified is not valid."
+
+
+class InvalidLocationConstraint(S3Error):
+    """400: a bucket was to be made in a region that there is not."""
+
+    code, status = "InvalidLocationConstraint", 400
+    default_message = "The specified location constraint is not valid."
 
 
 class InvalidPart(S3Error):
@@ -269,6 +310,16 @@ class NotImplementedYet(S3Error):
 
     code, status = "NotImplemented", 501
     default_message = "This functionality is not implemented here."
+
+
+class OperationAborted(S3Error):
+    """409: something else has to end first; try again."""
+
+    code, status = "OperationAborted", 409
+    default_message = (
+        "A conflicting conditional operation is currently in progress against this "
+        "resource. Try again."
+    )
 
 
 class PreconditionFailed(S3Error):

@@ -141,6 +141,31 @@ class WriteConditions:
 
 
 @frozen
+class Grant:
+    """
+    What somebody may do with a bucket.
+
+    :ivar writable: Else its objects may be read and listed only.
+    :ivar prefix: Only keys that begin so exist for them; "" is the whole bucket.
+    """
+
+    writable: bool = True
+    prefix: str = ""
+
+
+@frozen
+class MadeBucket:
+    """
+    A bucket that was made at run time.
+
+    :ivar owner: The access key that made it.
+    """
+
+    owner: str
+    created_at: datetime
+
+
+@frozen
 class ListPage:
     """
     One page of a listing.

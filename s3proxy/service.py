@@ -9,21 +9,23 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TextIO
 
+from attrs import evolve
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
+from s3proxy.admission import Admission, open_admission
 from s3proxy.banner import banner
 from s3proxy.commands.runner import exit_with
-from s3proxy.config import AuthConfig, Config
+from s3proxy.config import Config
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.keys import client_keys
 from s3proxy.errors import StoreError
@@ -38,21 +40,19 @@ from s3proxy.manager.manifesting import Manifests
 from s3proxy.manager.objects import Objects
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
+from s3proxy.reload import Reloader, on_hang_up
+from s3proxy.store.buckets import PostgresBuckets
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import make_site
-from s3proxy.web.auth import Authenticator
 from s3proxy.web.site import StreamingSite
 
 #: How long requests under way may take after SIGTERM before they are broken off.
 DRAIN_SECONDS = 30.0
 
 _STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-#: What a client may name in its credential scope.
-REGIONS = ("us-east-1", "auto")
 
 
 def make_service(
@@ -62,6 +62,7 @@ def make_service(
     accept_moved: Collection[str] = (),
     first_try: bool = False,
     out: TextIO | None = None,
+    reread: Callable[[], Config] | None = None,
 ) -> IService:
     """
     The daemon, not yet started.
@@ -69,9 +70,10 @@ def make_service(
     :param accept_moved: Backends whose new place or absence the operator vouches for.
     :param first_try: There is no configuration: generate client keys and show them.
     :param out: Where they are shown; standard output by default.
+    :param reread: Reads the configuration again at SIGHUP; None where there is none.
     """
     shown = sys.stdout if out is None else out
-    daemon: IService = Daemon(config, reactor, accept_moved, first_try, shown)
+    daemon: IService = Daemon(config, reactor, accept_moved, first_try, shown, reread)
     return daemon
 
 
@@ -91,12 +93,16 @@ class Daemon(Service):
         accept_moved: Collection[str],
         first_try: bool,
         out: TextIO,
+        reread: Callable[[], Config] | None,
     ) -> None:
         self.config = config
         self.reactor = reactor
         self.accept_moved = accept_moved
         self.first_try = first_try
         self._out = out
+        self._reread = reread
+        self._reloader: Reloader | None = None
+        self._hung_up = False
         self._foundation: Foundation | None = None
         self._site: StreamingSite | None = None
         self._port: IListeningPort | None = None
@@ -106,12 +112,19 @@ class Daemon(Service):
     def startService(self) -> None:
         """Begin when the reactor runs: twistd calls this before it does."""
         super().startService()  # type: ignore[no-untyped-call]
+        on_hang_up(self.reactor, self._hang_up)
         self.reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> Deferred[None]:
         """:returns: Fires when all has been stopped."""
         super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop())
+
+    def _hang_up(self) -> None:
+        if self._reloader is None:
+            self._hung_up = True  # The start goes on with what it has read.
+        elif self.running:
+            self._reloader.soon()
 
     def _begin(self) -> None:
         self._starting = Deferred.fromCoroutine(self._start_or_leave())
@@ -137,21 +150,11 @@ class Daemon(Service):
         self._foundation = foundation
         await register(foundation, self.accept_moved)
         bucket = config.server.virtual_bucket
-        for stray in await foundation.registry.register_bucket(bucket):
-            self.log.warn(
-                "bucket {stray} holds objects but is not configured: they are kept, "
-                "and nobody can reach them",
-                stray=stray,
-            )
-        auth = client_keys(config.data_dir) if self.first_try else config.auth
-        if not (auth.access_key_id or auth.token):
-            self.log.warn(
-                "AUTHENTICATION IS OFF: neither auth.access_key_id nor auth.token is "
-                "configured, so whoever reaches {address} may read, write and delete",
-                address=config.server.listen_addr,
-            )
-        made = dict(await foundation.registry.buckets())
-        self._site = self._make_site(foundation, auth, {bucket: made[bucket]})
+        if self.first_try:
+            config = evolve(config, auth=client_keys(config.data_dir))
+        made = PostgresBuckets(foundation.pool, config.ledger.late_seconds)
+        admission = await open_admission(config, foundation.registry, made, _now)
+        self._site = self._make_site(foundation, admission)
         self._port = self._listen(self._site)
         self._jobs.start()
         address: Any = self._port.getHost()
@@ -163,19 +166,22 @@ class Daemon(Service):
             backends=", ".join(foundation.backends),
         )
         if self.first_try:
-            self._out.write(banner(f"http://127.0.0.1:{address.port}", bucket, auth))
+            self._out.write(
+                banner(f"http://127.0.0.1:{address.port}", bucket, config.auth)
+            )
             self._out.flush()
         for each in foundation.backends.values():
             Deferred.fromCoroutine(self._warn_if_versioned(each))
+        self._reloader = Reloader(config, self._reread, [admission.applier])
+        if self._hung_up:
+            self._reloader.soon()
         # What there is now stays, and what requests leave is mostly free of cycles: to
         # look for cycles less often saves a tenth of a small request's CPU time.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
 
-    def _make_site(
-        self, foundation: Foundation, auth: AuthConfig, buckets: dict[str, datetime]
-    ) -> StreamingSite:
+    def _make_site(self, foundation: Foundation, admission: Admission) -> StreamingSite:
         settings = self.config.ledger
         ledger = PostgresLedger(
             foundation.pool, settings.lease_seconds, settings.grace_seconds
@@ -252,11 +258,11 @@ class Daemon(Service):
         metrics = self.config.telemetry.metrics
         return make_site(
             objects,
-            Authenticator(auth, regions=REGIONS, now=_now),
+            admission.authenticator,
             uploads=uploads,
             copies=copies,
             server=self.config.server,
-            buckets=buckets,
+            buckets=admission.directory,
             clock=self.reactor,
             now=_now,
             metrics_path=metrics.path if metrics.enabled else None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
@@ -79,6 +79,7 @@ class Options(_Common):
 
     :ivar configuration: As read, after parsing.
     :ivar first_try: There is no configuration file at all.
+    :ivar reread: Reads the configuration again; None where there is no file.
     :ivar accept_moved: Backends whose new location is accepted.
     """
 
@@ -95,6 +96,7 @@ class Options(_Common):
 
     configuration: Config
     first_try: bool
+    reread: Callable[[], Config] | None
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -114,15 +116,20 @@ class Options(_Common):
         sub = self.subOptions if self.subCommand else {}
         if self.subCommand and self.parent is not None:
             _foreground(self.parent)
+        name = sub.get("config") or self["config"]
+        data_dir = sub.get("data-dir") or self["data-dir"]
+        directory = os.getcwd()
         try:
             self.configuration, self.first_try = read_config(
-                sub.get("config") or self["config"],
-                sub.get("data-dir") or self["data-dir"],
-                os.environ,
+                name, data_dir, os.environ, directory
             )
         except ConfigError as why:
             sys.stderr.write(f"{why}\n")
             raise SystemExit(2) from None
+        path = os.path.join(directory, name or DEFAULT_CONFIG)
+        self.reread = None
+        if not self.first_try:
+            self.reread = lambda: read_config(path, data_dir, os.environ, directory)[0]
 
 
 def _foreground(twistd: usage.Options) -> None:
@@ -144,7 +151,10 @@ def default_data_dir(environ: Mapping[str, str], uid: int) -> Path:
 
 
 def read_config(
-    name: str | None, data_dir: str | None, environ: Mapping[str, str]
+    name: str | None,
+    data_dir: str | None,
+    environ: Mapping[str, str],
+    directory: str = "",
 ) -> tuple[Config, bool]:
     """
     The configuration, and whether there is no file at all.
@@ -153,6 +163,7 @@ def read_config(
 
     :param name: The file's; None takes ``config.yaml`` where there is one.
     :param data_dir: Stands above the file's.
+    :param directory: Of the start, where it is another than the present one.
     :raises ConfigError: Every line begins with the file's name.
     """
     path = name if name is not None else DEFAULT_CONFIG
@@ -169,11 +180,14 @@ def read_config(
     except ConfigError as why:
         lines = str(why).splitlines()
         raise ConfigError("\n".join(f"{path}: {line}" for line in lines)) from None
-    directory = os.path.abspath(data_dir or config.data_dir)
-    config = evolve(config, data_dir=Path(directory))
+
+    def absolute(path: str | Path) -> str:
+        return os.path.abspath(os.path.join(directory, path))
+
+    config = evolve(config, data_dir=Path(absolute(data_dir or config.data_dir)))
     database = config.database
     if database is not None and database.ssl_root_cert not in (None, "system"):
-        certificate = os.path.abspath(str(database.ssl_root_cert))
+        certificate = absolute(str(database.ssl_root_cert))
         config = evolve(config, database=evolve(database, ssl_root_cert=certificate))
     return config, first_try
 
@@ -193,6 +207,7 @@ def makeService(options: Options) -> IService:
         reactor=reactor,
         accept_moved=options.accept_moved,
         first_try=options.first_try,
+        reread=options.reread,
     )
 
 

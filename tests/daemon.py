@@ -168,14 +168,33 @@ class Daemon:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self, **options: Any) -> Any:
+    def configure(self, **sections: Any) -> None:
+        """Change whole sections of the configuration file; None takes one out."""
+        document = yaml.safe_load(self.config.read_text())
+        document.update(sections)
+        kept = {name: each for name, each in document.items() if each is not None}
+        self.config.write_text(yaml.safe_dump(kept))
+
+    def hang_up(self) -> str:
+        """SIGHUP; what is logged up to whether the file is in force."""
+        before = self.log.stat().st_size
+        self.signal(signal.SIGHUP)
+        deadline = time.monotonic() + 30
+        while True:
+            text = self.log.read_bytes()[before:].decode(errors="replace")
+            if re.search(r"(reloaded|stays in force|nothing to reload).*\n", text):
+                return text
+            assert time.monotonic() < deadline, text
+            time.sleep(0.02)
+
+    def client(self, key: tuple[str, str] = (KEY_ID, SECRET), **options: Any) -> Any:
         """A boto3 client with default settings but no retries."""
         options = {"retries": {"total_max_attempts": 1}, **options}
         return boto3.session.Session().client(
             "s3",
             endpoint_url=self.endpoint,
-            aws_access_key_id=KEY_ID,
-            aws_secret_access_key=SECRET,
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
             region_name="us-east-1",
             config=ClientConfig(**options),
         )

@@ -33,9 +33,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "jobs": LANGUAGE | {"manager", "telemetry"},
     "commands": LANGUAGE | {"manager", "config", "telemetry"},
     "banner": BASE | {"config"},
+    "reload": BASE | {"config"},
 }
 #: The composition roots, which know all rooms.
-ROOTS = {"service", "foundation", "tap", "cli", "__init__", "__main__"}
+ROOTS = {"service", "foundation", "admission", "tap", "cli", "__init__", "__main__"}
 
 PURE = {"s3", "plan", "model", "errors", "config"}
 IMPURE = {

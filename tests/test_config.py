@@ -125,6 +125,7 @@ def test_example_file_names_every_key() -> None:
         (config, document),
         (config.server, document["server"]),
         (config.auth, document["auth"]),
+        (config.credentials[0], document["credentials"][0]),
         (config.database, document["database"]),
         (config.backends[0], document["backends"][0]),
         (config.telemetry, document["telemetry"]),
@@ -253,7 +254,11 @@ def test_the_documentation_names_every_key() -> None:
     def paths(value: dict[str, Any], prefix: str = "") -> set[str]:
         found: set[str] = set()
         for key, inner in value.items():
-            if isinstance(inner, dict):
+            if key == "buckets":
+                found.add(f"{prefix}{key}")
+                for keys in inner.values():
+                    found |= paths(keys, f"{prefix}{key}.name.")
+            elif isinstance(inner, dict):
                 found |= paths(inner, f"{prefix}{key}.")
             elif isinstance(inner, list):
                 found |= paths(inner[0], f"{prefix}{key}[].")
@@ -265,7 +270,8 @@ def test_the_documentation_names_every_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["config", "config_model", "config_parse", "config_values"]
+    "module",
+    ["config", "config_credentials", "config_model", "config_parse", "config_values"],
 )
 def test_pure(module: str) -> None:
     """Reading a configuration needs no reactor, clock or network."""

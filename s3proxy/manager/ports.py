@@ -76,6 +76,7 @@ class Ledger(Protocol):
         :raises InsufficientStorage: None has room.
         :raises PreconditionFailed: *conditions* do not hold now; tested again later.
         :raises NoSuchKey: Likewise, of If-Match where there is no object.
+        :raises NoSuchBucket: It was made at run time, and is deleted.
         """
         ...
 
@@ -96,6 +97,7 @@ class Ledger(Protocol):
 
         :raises PreconditionFailed: The claim is abandoned in the same transaction; or
             NoSuchKey, of If-Match where there is no object.
+        :raises NoSuchBucket: Likewise: it was made at run time, and is deleted.
         :raises ClaimLost: The claim was no longer ``claimed``.
         :raises OutcomeUnknown: The connection broke; call :meth:`settle`.
         """

@@ -5,15 +5,29 @@ from __future__ import annotations
 from attrs import frozen
 
 from s3proxy.s3 import parameters, tokens
-from s3proxy.s3.parameters import MAX_KEYS
+from s3proxy.s3.parameters import MAX_BUCKETS, MAX_KEYS
 from s3proxy.s3.request import Request
 
 
 @frozen
 class ListBuckets:
-    """``GET /``; only buckets whose name begins with *prefix* are wanted."""
+    """
+    ``GET /``; only buckets whose name begins with *prefix* are wanted.
+
+    :ivar region: Only those there are wanted; None for any.
+    """
 
     prefix: str = ""
+    max_buckets: int = MAX_BUCKETS
+    continuation_token: str | None = None
+    region: str | None = None
+
+    @property
+    def after(self) -> str:
+        """Where the page begins."""
+        if self.continuation_token is None:
+            return ""
+        return tokens.decode(self.continuation_token)
 
 
 @frozen
@@ -25,7 +39,14 @@ class HeadBucket:
 
 @frozen
 class CreateBucket:
-    """``PUT /{bucket}``; what the body says of the new bucket is not read."""
+    """``PUT /{bucket}``; :mod:`s3proxy.s3.bucket_configuration` reads the body."""
+
+    bucket: str
+
+
+@frozen
+class DeleteBucket:
+    """``DELETE /{bucket}``"""
 
     bucket: str
 
@@ -76,8 +97,24 @@ class ListObjects:
 
 
 def list_buckets(request: Request) -> ListBuckets:
-    """Read ListBuckets."""
-    return ListBuckets(request.query.get("prefix", ""))
+    """
+    Read ListBuckets.
+
+    :raises InvalidArgument: The limit is not 1 to 10000, or the token is none of ours.
+    """
+    query = request.query
+    operation = ListBuckets(
+        query.get("prefix", ""),
+        parameters.limit(query, "max-buckets", MAX_BUCKETS),
+        query.get("continuation-token"),
+        query.get("bucket-region"),
+    )
+    if operation.max_buckets == 0:
+        raise parameters.bad_argument(
+            "max-buckets", f"max-buckets must be between 1 and {MAX_BUCKETS}."
+        )
+    _ = operation.after  # A bad token is refused here, before anything is asked.
+    return operation
 
 
 def list_objects(request: Request) -> ListObjects | ListObjectsV2:

@@ -8,7 +8,7 @@ hot path.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from s3proxy.errors import S3Error
@@ -16,7 +16,7 @@ from s3proxy.model import ListPage, ObjectInfo
 from s3proxy.s3 import tokens
 from s3proxy.s3.dates import rfc3339
 from s3proxy.s3.markup import NAMESPACE, OWNER, document, element, escape, namer
-from s3proxy.s3.operation import ListObjects, ListObjectsV2
+from s3proxy.s3.operation import ListBuckets, ListObjects, ListObjectsV2
 
 CONTENT_TYPE = "application/xml"
 
@@ -46,19 +46,28 @@ def error(error: S3Error, *, resource: str, request_id: str) -> bytes:
     return document(f"<Error>{text}</Error>")
 
 
-def list_buckets(buckets: Mapping[str, datetime], *, prefix: str = "") -> bytes:
+def list_buckets(
+    operation: ListBuckets,
+    buckets: Sequence[tuple[str, datetime]],
+    *,
+    region: str,
+    more: bool,
+) -> bytes:
     """
     The answer to ListBuckets.
 
-    :param buckets: Names and when they were made; those without *prefix* are left out.
+    :param buckets: A page of names and when they were made, in order.
+    :param more: Whether there is a page after it.
     """
     entries = "".join(
         f"<Bucket><Name>{escape(name)}</Name>"
-        f"<CreationDate>{rfc3339(created)}</CreationDate></Bucket>"
-        for name, created in sorted(buckets.items())
-        if name.startswith(prefix)
+        f"<CreationDate>{rfc3339(created)}</CreationDate>"
+        f"{element('BucketRegion', region)}</Bucket>"
+        for name, created in buckets
     )
-    shown = f"<Prefix>{escape(prefix)}</Prefix>" if prefix else ""
+    shown = element("Prefix", operation.prefix) if operation.prefix else ""
+    if more:
+        shown += element("ContinuationToken", tokens.encode(buckets[-1][0]))
     return document(
         f"<ListAllMyBucketsResult{NAMESPACE}>{_OWNER}<Buckets>{entries}</Buckets>"
         f"{shown}</ListAllMyBucketsResult>"

@@ -36,6 +36,9 @@ LISTING = frozenset(
     {"list-type", "prefix", "delimiter", "max-keys", "encoding-type", "fetch-owner"}
     | {"start-after", "continuation-token", "marker"}
 )
+_LISTING_BUCKETS = frozenset(
+    {"prefix", "max-buckets", "continuation-token", "bucket-region"}
+)
 _LISTING_UPLOADS = frozenset(
     {"prefix", "delimiter", "max-uploads", "encoding-type"}
     | {"key-marker", "upload-id-marker"}
@@ -46,7 +49,7 @@ _NONE: frozenset[str] = frozenset()
 # What is served: for each set of subresources that is an operation, the parameters that
 # it understands. Others' parameters are ignored, as S3 does; a subresource is not.
 SERVED: Mapping[tuple[str, Level], Mapping[frozenset[str], frozenset[str]]] = {
-    ("GET", Level.SERVICE): {PLAIN: frozenset({"prefix"})},
+    ("GET", Level.SERVICE): {PLAIN: _LISTING_BUCKETS},
     ("GET", Level.BUCKET): {
         PLAIN: LISTING,
         LOCATION: _NONE,
@@ -54,6 +57,7 @@ SERVED: Mapping[tuple[str, Level], Mapping[frozenset[str], frozenset[str]]] = {
     },
     ("HEAD", Level.BUCKET): {PLAIN: _NONE},
     ("PUT", Level.BUCKET): {PLAIN: _NONE},
+    ("DELETE", Level.BUCKET): {PLAIN: _NONE},
     ("GET", Level.OBJECT): {
         PLAIN: _OVERRIDES,
         PART: _OVERRIDES,
@@ -63,10 +67,6 @@ SERVED: Mapping[tuple[str, Level], Mapping[frozenset[str], frozenset[str]]] = {
     ("PUT", Level.OBJECT): {PLAIN: _NONE, PART_OF_UPLOAD: _NONE},
     ("POST", Level.OBJECT): {UPLOADS: _NONE, UPLOAD: _NONE},
     ("DELETE", Level.OBJECT): {PLAIN: _NONE, UPLOAD: _NONE},
-}
-# Whole operations that S3 has under these methods and that are not served.
-UNSERVED: Mapping[tuple[str, Level], str] = {
-    ("DELETE", Level.BUCKET): "DeleteBucket",
 }
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 
@@ -108,6 +108,7 @@ _REFUSED_PREFIXES = tuple(name for name in _REFUSED_HEADERS if name[-1] == "-")
 # Accepted with the one value that means what is done anyway.
 _ONLY_VALUES = {
     "x-amz-acl": "private",
+    "x-amz-bucket-object-lock-enabled": "false",
     "x-amz-storage-class": "standard",
     "x-amz-tagging-directive": "copy",
 }
@@ -146,9 +147,6 @@ def check_served(
     if form:
         names = "', '".join(sorted(form))
         raise InvalidArgument(f"There is no {method} with just '{names}'.")
-    operation = UNSERVED.get((method, level))
-    if operation is not None:
-        raise NotImplementedYet(f"{operation} is not implemented here.")
     raise _not_allowed(method, level)
 
 

@@ -23,6 +23,7 @@ from s3proxy.s3 import (
 )
 from s3proxy.s3.bucket_operations import (
     CreateBucket,
+    DeleteBucket,
     GetBucketLocation,
     HeadBucket,
     ListBuckets,
@@ -55,6 +56,7 @@ __all__ = [
     "CopySource",
     "CreateBucket",
     "CreateMultipartUpload",
+    "DeleteBucket",
     "DeleteObject",
     "GetBucketLocation",
     "GetObject",
@@ -77,6 +79,7 @@ Operation = (
     ListBuckets
     | HeadBucket
     | CreateBucket
+    | DeleteBucket
     | GetBucketLocation
     | ListObjectsV2
     | ListObjects
@@ -155,6 +158,10 @@ def _create_bucket(request: Request) -> CreateBucket:
     return CreateBucket(request.bucket)
 
 
+def _delete_bucket(request: Request) -> DeleteBucket:
+    return DeleteBucket(request.bucket)
+
+
 _get_object = partial(object_operations.read_object, GetObject)
 _head_object = partial(object_operations.read_object, HeadObject)
 
@@ -162,6 +169,7 @@ _READERS: Mapping[tuple[str, Level, frozenset[str]], Reader] = {
     ("GET", Level.SERVICE, known.PLAIN): bucket_operations.list_buckets,
     ("HEAD", Level.BUCKET, known.PLAIN): _head_bucket,
     ("PUT", Level.BUCKET, known.PLAIN): _create_bucket,
+    ("DELETE", Level.BUCKET, known.PLAIN): _delete_bucket,
     ("GET", Level.BUCKET, known.PLAIN): bucket_operations.list_objects,
     ("GET", Level.BUCKET, known.LOCATION): _location,
     ("GET", Level.BUCKET, known.UPLOADS): uploads.list_uploads,

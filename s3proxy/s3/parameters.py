@@ -12,6 +12,7 @@ from s3proxy.errors import (
     MissingContentLength,
 )
 
+MAX_BUCKETS = 10_000
 MAX_KEYS = 1000
 MAX_PARTS = 10_000
 MAX_METADATA_BYTES = 2048
@@ -73,13 +74,13 @@ def single(pairs: Sequence[tuple[str, str]], known: frozenset[str]) -> dict[str,
     return query
 
 
-def limit(query: Mapping[str, str], name: str) -> int:
+def limit(query: Mapping[str, str], name: str, most: int = MAX_KEYS) -> int:
     """
-    Read the size of a page (``max-keys`` …); over 1000 is 1000, absent too.
+    Read the size of a page (``max-keys`` …); over *most* is *most*, absent too.
 
     :raises InvalidArgument: It is no whole number, or negative.
     """
-    return min(_whole(query.get(name, str(MAX_KEYS)), name), MAX_KEYS)
+    return min(_whole(query.get(name, str(most)), name), most)
 
 
 def part_number(text: str) -> int:

@@ -12,6 +12,7 @@ from attrs import define
 from s3proxy.errors import (
     ClaimLost,
     InsufficientStorage,
+    NoSuchBucket,
     OutcomeUnknown,
     PreconditionFailed,
     StoreUnavailable,
@@ -74,6 +75,8 @@ class PostgresLedger:
             )
         if outcome == "precondition":
             raise await refusal(self.pool, bucket, key, conditions)
+        if outcome == "no_bucket":
+            raise NoSuchBucket(fields={"BucketName": bucket})
         copy = Copy(copy_id, part_id, backend_name, backend_key, size_bytes)
         return Claim(copy, self.lease_seconds)
 
@@ -119,6 +122,8 @@ class PostgresLedger:
             raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
         if outcome == "precondition":
             raise await refusal(self.pool, new.bucket, new.key, conditions)
+        if outcome == "no_bucket":
+            raise NoSuchBucket(fields={"BucketName": new.bucket})
         return ObjectInfo(
             bucket=new.bucket,
             key=new.key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from attrs import define, frozen
@@ -23,6 +23,23 @@ class BackendEntry:
     name: str
     location: str
     bytes_limit: int
+
+
+class BucketTaken(StoreError):
+    """A configured bucket belongs to a client that made it; says what to do."""
+
+
+@frozen
+class Registered:
+    """
+    Configured buckets.
+
+    :ivar created: When each was made.
+    :ivar taken: Those that were made at run time, and whose they were until now.
+    """
+
+    created: Mapping[str, datetime]
+    taken: Sequence[tuple[str, str]]
 
 
 @define(eq=False)
@@ -72,16 +89,45 @@ class Registry:
                 bytes_limit=each.bytes_limit,
             )
 
-    async def register_bucket(self, bucket: str) -> list[str]:
-        """Make sure of *bucket*; returns other buckets that hold objects."""
-        await run_decided(self.pool, "put_bucket", bucket=bucket)
-        held = [name for (name,) in await run_decided(self.pool, "stray_buckets")]
-        return [name for name in held if name != bucket]
+    async def register_buckets(
+        self, names: Collection[str], may_take: Callable[[str, str], bool]
+    ) -> Registered:
+        """
+        Make sure of configured buckets.
 
-    async def buckets(self) -> list[tuple[str, datetime]]:
-        """Buckets by name, with the time they were made."""
+        :param may_take: Called with the name of one that was made at run time, and its
+            owner: whether it becomes one of the configuration's, with its objects.
+        :raises BucketTaken: It may not; nothing has been changed.
+        """
+        wanted = sorted(names)
+        taken = [
+            (name, owner)
+            for name, _, owner in await run_decided(
+                self.pool, "bucket_rows", names=wanted
+            )
+            if owner is not None
+        ]
+        problems = [each for each in taken if not may_take(*each)]
+        if problems:
+            raise BucketTaken(
+                "\n".join(
+                    f"bucket {name} was made at run time by access key {owner}, and is "
+                    "that one's: choose another name, or name it in the buckets of "
+                    f"{owner}, too, if it is to be shared"
+                    for name, owner in problems
+                )
+            )
+        await run_decided(self.pool, "put_buckets", names=wanted)
+        for name, owner in taken:
+            await run_decided(self.pool, "take_bucket", bucket=name, owner=owner)
+        rows = await run_decided(self.pool, "bucket_rows", names=wanted)
+        return Registered({name: made for name, made, _ in rows}, taken)
+
+    async def held_buckets(self) -> list[tuple[str, str | None]]:
+        """Buckets that hold objects; with their owners, if they were made so."""
         return [
-            (name, made) for name, made in await run_decided(self.pool, "bucket_rows")
+            (name, owner)
+            for name, owner in await run_decided(self.pool, "held_buckets")
         ]
 
     async def installation_id(self) -> str:

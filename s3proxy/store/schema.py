@@ -24,7 +24,7 @@ _ADVISORY_LOCK = 0x73337078
 
 _LOCK_TRIES = 10
 _LOCK_TABLES = (
-    "LOCK TABLE objects, multipart_uploads, multipart_parts, object_parts, "
+    "LOCK TABLE buckets, objects, multipart_uploads, multipart_parts, object_parts, "
     "object_locations, backend_quotas IN ACCESS EXCLUSIVE MODE"
 )
 

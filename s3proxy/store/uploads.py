@@ -14,6 +14,7 @@ from s3proxy.errors import (
     EntityTooSmall,
     InsufficientStorage,
     InvalidPart,
+    NoSuchBucket,
     NoSuchUpload,
     OutcomeUnknown,
 )
@@ -54,7 +55,7 @@ class PostgresUploads:
 
     async def create(self, new: NewUpload) -> str:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
-        ((upload_id,),) = await run_decided(
+        rows = await run_decided(
             self.pool,
             "create_upload",
             bucket=new.bucket,
@@ -66,7 +67,9 @@ class PostgresUploads:
             checksum_algorithm=new.checksum_algorithm,
             checksum_type=new.checksum_type,
         )
-        return str(upload_id)
+        if not rows:
+            raise NoSuchBucket(fields={"BucketName": new.bucket})
+        return str(rows[0][0])
 
     async def claim_part(
         self,

@@ -26,7 +26,6 @@ from s3proxy.errors import (
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
-    NoSuchBucket,
     S3Error,
     ServiceUnavailable,
     SlowDown,
@@ -39,7 +38,9 @@ from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Authenticator, Identity, check_payload_signed
 from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
+from s3proxy.web.directory import BucketDirectory
 from s3proxy.web.drain import Drain
+from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.objects import ObjectHandlers
 from s3proxy.web.patience import patiently
@@ -66,13 +67,13 @@ class App:
     """
     What clients reach.
 
-    :ivar buckets: The buckets that there are, and when they were made.
+    :ivar gate: What lets an operation through.
     :ivar registry: What ``/metrics`` shows.
     """
 
     _authenticator: Authenticator
     _handlers: Mapping[type[object], Handler]
-    _buckets: Mapping[str, datetime]
+    _gate: Gate
     _registry: CollectorRegistry | None
     _drain: Drain
     _clock: IReactorTime
@@ -181,13 +182,7 @@ class App:
             )
         headers = [*headers, *identity.headers]
         op = operation.parse(request.method, request.uri, headers)
-        bucket = getattr(op, "bucket", None)
-        if (
-            bucket is not None
-            and bucket not in self._buckets
-            and not isinstance(op, operation.CreateBucket)
-        ):
-            raise NoSuchBucket(fields={"BucketName": bucket})
+        identity = await self._gate.admit(op, identity)
         answer = await self._handlers[type(op)](op, request.body, identity)
         if isinstance(answer, Later):
             return await patiently(
@@ -243,7 +238,7 @@ def make_site(
     server: ServerConfig,
     clock: IReactorTime,
     now: Callable[[], datetime],
-    buckets: Mapping[str, datetime],
+    buckets: BucketDirectory,
     region: str = REGION,
     metrics_path: str | None = None,
     registry: CollectorRegistry | None = None,
@@ -254,40 +249,19 @@ def make_site(
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
 
     :param now: Wall clock, aware.
-    :param buckets: Names of the buckets that there are, and when they were made.
+    :param buckets: Which buckets there are.
     :param region: What clients are told.
     :param metrics_path: Where *registry* is shown; None = nowhere.
     """
     limits = limits or Limits()
     drain = Drain(clock)
-    on_objects = ObjectHandlers(objects, server.max_object_size)
-    on_uploads = UploadHandlers(uploads, server.max_object_size)
-    on_copies = CopyHandlers(copies, buckets)
-    on_buckets = BucketHandlers(objects, buckets, region)
-    handlers: Mapping[type[object], Handler] = {
-        operation.PutObject: on_objects.put,
-        operation.GetObject: on_objects.get,
-        operation.HeadObject: on_objects.head,
-        operation.DeleteObject: on_objects.delete,
-        operation.ListBuckets: on_buckets.list_buckets,
-        operation.HeadBucket: on_buckets.head_bucket,
-        operation.CreateBucket: on_buckets.create_bucket,
-        operation.GetBucketLocation: on_buckets.location,
-        operation.ListObjectsV2: on_buckets.list_v2,
-        operation.ListObjects: on_buckets.list_v1,
-        operation.CreateMultipartUpload: on_uploads.create,
-        operation.UploadPart: on_uploads.put_part,
-        operation.CompleteMultipartUpload: on_uploads.complete,
-        operation.AbortMultipartUpload: on_uploads.abort,
-        operation.ListParts: on_uploads.list_parts,
-        operation.ListMultipartUploads: on_uploads.list_uploads,
-        operation.CopyObject: on_copies.copy,
-        operation.UploadPartCopy: on_copies.copy_part,
-    }
+    handlers = make_handlers(
+        objects, uploads, copies, buckets, server.max_object_size, region
+    )
     app = App(
         authenticator,
         handlers,
-        buckets,
+        Gate(buckets),
         registry,
         drain,
         clock,
@@ -306,3 +280,39 @@ def make_site(
         drain=drain,
         routes=routes,
     )
+
+
+def make_handlers(
+    objects: ObjectsPort,
+    uploads: UploadsPort,
+    copies: CopiesPort,
+    buckets: BucketDirectory,
+    max_object_size: int,
+    region: str,
+) -> Mapping[type[object], Handler]:
+    """What answers each operation, once it has been let through."""
+    on_objects = ObjectHandlers(objects, max_object_size)
+    on_uploads = UploadHandlers(uploads, max_object_size)
+    on_copies = CopyHandlers(copies)
+    on_buckets = BucketHandlers(objects, buckets, region)
+    return {
+        operation.PutObject: on_objects.put,
+        operation.GetObject: on_objects.get,
+        operation.HeadObject: on_objects.head,
+        operation.DeleteObject: on_objects.delete,
+        operation.ListBuckets: on_buckets.list_buckets,
+        operation.HeadBucket: on_buckets.head_bucket,
+        operation.CreateBucket: on_buckets.create_bucket,
+        operation.DeleteBucket: on_buckets.delete_bucket,
+        operation.GetBucketLocation: on_buckets.location,
+        operation.ListObjectsV2: on_buckets.list_v2,
+        operation.ListObjects: on_buckets.list_v1,
+        operation.CreateMultipartUpload: on_uploads.create,
+        operation.UploadPart: on_uploads.put_part,
+        operation.CompleteMultipartUpload: on_uploads.complete,
+        operation.AbortMultipartUpload: on_uploads.abort,
+        operation.ListParts: on_uploads.list_parts,
+        operation.ListMultipartUploads: on_uploads.list_uploads,
+        operation.CopyObject: on_copies.copy,
+        operation.UploadPartCopy: on_copies.copy_part,
+    }

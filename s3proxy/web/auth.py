@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from s3proxy.config_model import AuthConfig
 from s3proxy.errors import AccessDenied, InvalidRequest
+from s3proxy.model import Grant
+from s3proxy.plan.access import Rights
 from s3proxy.s3 import authorization, presigned, sigv4, target
 from s3proxy.s3.chunk_signatures import StreamingSeed
+from s3proxy.web.keyring import Keyring
 
 _TOKEN_HEADER = "x-proxy-token"
 _HASH_HEADER = "x-amz-content-sha256"
@@ -27,16 +28,22 @@ class Identity:
     :ivar seed: What the signatures of the body's chunks build on, where it has them.
     :ivar payload_signed: The signature covers the body too.
     :ivar headers: To be read beside the request's own: a presigned URL's parameters.
+    :ivar access_key_id: Whose key signed it; None for the token, and for nobody.
+    :ivar rights: What they may do; nothing, unless it is said.
+    :ivar grant: What of that is of the operation's bucket: the gate tells it.
     """
 
     signed: bool
     sha256: str | None
     seed: StreamingSeed | None = None
+    access_key_id: str | None = None
     payload_signed: bool = False
     headers: tuple[tuple[str, str], ...] = ()
+    rights: Rights = field(factory=Rights)
+    grant: Grant | None = None
 
 
-@frozen
+@define(eq=False)
 class Authenticator:
     """
     Tries the configured ways in the specification's order: SigV4, then the token.
@@ -44,11 +51,12 @@ class Authenticator:
     A wrong signature never falls through to the token. With neither configured, every
     request is let in. A way that is not configured is not looked at.
 
+    :ivar keyring: Whom to let in; a reload replaces it.
     :ivar regions: Regions that a signature's scope may name.
     :ivar now: Wall clock, aware.
     """
 
-    _auth: AuthConfig
+    keyring: Keyring
     _regions: Sequence[str] = field(kw_only=True)
     _now: Callable[[], datetime] = field(kw_only=True)
 
@@ -64,13 +72,14 @@ class Authenticator:
         :raises S3Error: What :func:`s3proxy.s3.sigv4.verify` raises.
         """
         raw_path, raw_query = target.split(raw_target)
-        if self._auth.access_key_id is not None and sigv4.is_signed(headers, raw_query):
+        keyring = self.keyring
+        if keyring.has_keys and sigv4.is_signed(headers, raw_query):
             verified = sigv4.verify(
                 method,
                 raw_path,
                 raw_query,
                 headers,
-                secret_of=self._secret_of,
+                secret_of=keyring.secret_of,
                 regions=self._regions,
                 now=self._now(),
             )
@@ -78,32 +87,31 @@ class Authenticator:
                 True,
                 verified.sha256,
                 verified.seed,
+                verified.access_key_id,
                 verified.payload_signed,
                 verified.headers,
+                keyring.rights_of(verified.access_key_id),
             )
-        if self._auth.enabled:
-            self._check_token(headers, raw_query)
+        if not keyring.is_open:
+            _check_token(keyring, headers, raw_query)
         return Identity(
-            False, _told_sha256(headers), headers=_told_headers(headers, raw_query)
+            False,
+            _told_sha256(headers),
+            headers=_told_headers(headers, raw_query),
+            rights=keyring.owner,
         )
 
-    def _secret_of(self, access_key_id: str) -> str | None:
-        if access_key_id != self._auth.access_key_id:
-            return None
-        return self._auth.secret_access_key
 
-    def _check_token(
-        self, headers: Sequence[tuple[str, str]], raw_query: bytes
-    ) -> None:
-        sent = [value for name, value in headers if name == _TOKEN_HEADER]
-        token = self._auth.token
-        if token is None or len(sent) != 1:
-            shown = [value for name, value in headers if name == "authorization"]
-            if authorization.is_sigv2(shown, target.decode_query(raw_query)):
-                raise authorization.unsupported("signature version 2")
-            raise AccessDenied
-        if not hmac.compare_digest(sent[0].encode("latin-1"), token.encode()):
-            raise AccessDenied
+def _check_token(
+    keyring: Keyring, headers: Sequence[tuple[str, str]], raw_query: bytes
+) -> None:
+    sent = [value for name, value in headers if name == _TOKEN_HEADER]
+    if len(sent) == 1 and keyring.is_token(sent[0]):
+        return
+    shown = [value for name, value in headers if name == "authorization"]
+    if len(sent) != 1 and authorization.is_sigv2(shown, target.decode_query(raw_query)):
+        raise authorization.unsupported("signature version 2")
+    raise AccessDenied
 
 
 def check_payload_signed(

@@ -1,18 +1,23 @@
-"""ListBuckets, HeadBucket, CreateBucket, GetBucketLocation and both listings."""
+"""Operations on buckets: making, deleting and finding them, and both listings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from attrs import frozen
 
-from s3proxy.errors import BucketAlreadyOwnedByYou, NotImplementedYet
+from s3proxy.errors import (
+    AccessDenied,
+    BucketAlreadyExists,
+    BucketAlreadyOwnedByYou,
+)
 from s3proxy.manager.ports import Body
 from s3proxy.model import ListPage
-from s3proxy.s3 import documents
+from s3proxy.s3 import bucket_configuration, documents
+from s3proxy.s3.checksums import Digests
 from s3proxy.s3.operation import (
     CreateBucket,
+    DeleteBucket,
     GetBucketLocation,
     HeadBucket,
     ListBuckets,
@@ -21,6 +26,8 @@ from s3proxy.s3.operation import (
 )
 from s3proxy.web.answer import Answer
 from s3proxy.web.auth import Identity
+from s3proxy.web.directory import BucketDirectory
+from s3proxy.web.documents import collect
 from s3proxy.web.ports import ObjectsPort
 
 
@@ -29,19 +36,27 @@ class BucketHandlers:
     """
     Operations on buckets, as answers.
 
-    :ivar buckets: Names and when they were made.
+    :ivar directory: Which buckets there are.
     :ivar region: What clients are told.
     """
 
     _objects: ObjectsPort
-    _buckets: Mapping[str, datetime]
+    _directory: BucketDirectory
     _region: str
 
     async def list_buckets(
         self, op: ListBuckets, body: Body, identity: Identity
     ) -> Answer:
-        """``GET /``"""
-        return Answer.document(documents.list_buckets(self._buckets, prefix=op.prefix))
+        """``GET /``: those that the client has a right to."""
+        page: list[tuple[str, datetime]] = []
+        more = False
+        if op.region in (None, self._region):
+            page, more = await self._directory.page(
+                identity.rights, op.prefix, op.after, op.max_buckets
+            )
+        return Answer.document(
+            documents.list_buckets(op, page, region=self._region, more=more)
+        )
 
     async def head_bucket(
         self, op: HeadBucket, body: Body, identity: Identity
@@ -53,16 +68,46 @@ class BucketHandlers:
         self, op: CreateBucket, body: Body, identity: Identity
     ) -> Answer:
         """
-        ``PUT /{bucket}``: nothing is made, but clients that only make sure go on.
+        ``PUT /{bucket}``: 200 once it is there and the client's, as in us-east-1.
 
-        :raises BucketAlreadyOwnedByYou: It is there: ``rclone copy`` wants no more.
-        :raises NotImplementedYet: It is not.
+        :raises BucketAlreadyOwnedByYou: It is configured and the client has a right to
+            it: clients that only make sure of it go on. Or BucketAlreadyExists.
+        :raises AccessDenied: This client may not make buckets.
+        :raises InvalidBucketName: Or MalformedXML, InvalidLocationConstraint,
+            IllegalLocationConstraintException, OperationAborted.
         """
-        if op.bucket in self._buckets:
-            raise BucketAlreadyOwnedByYou(fields={"BucketName": op.bucket})
-        raise NotImplementedYet(
-            "CreateBucket is not implemented here: buckets are configured."
+        rights, name = identity.rights, op.bucket
+        if name in rights.grants:
+            raise BucketAlreadyOwnedByYou(fields={"BucketName": name})
+        if rights.owner is None or not rights.may_create:
+            raise AccessDenied("Access Denied: you may not make buckets here.")
+        self._directory.check_new(name)
+        said = await collect(
+            body, Digests(None, identity.sha256), bucket_configuration.MAX_BYTES
         )
+        bucket_configuration.check(said, (self._region,))
+        if name in self._directory.configured:
+            raise BucketAlreadyExists(fields={"BucketName": name})
+        await self._directory.made.create(name, rights.owner)
+        return Answer(200, (("Location", f"/{name}"),), length=0)
+
+    async def delete_bucket(
+        self, op: DeleteBucket, body: Body, identity: Identity
+    ) -> Answer:
+        """
+        ``DELETE /{bucket}``: 204.
+
+        :raises AccessDenied: It is one of the configuration's.
+        :raises BucketNotEmpty: It has objects. Open uploads are aborted.
+        """
+        owner = identity.rights.owner
+        if owner is None or op.bucket in self._directory.configured:
+            raise AccessDenied(
+                "Access Denied: this bucket is in the server's configuration, and "
+                "cannot be deleted."
+            )
+        await self._directory.made.delete(op.bucket, owner)
+        return Answer(204)
 
     async def location(
         self, op: GetBucketLocation, body: Body, identity: Identity

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from s3proxy.manager.ports import Body
@@ -10,6 +11,7 @@ from s3proxy.model import (
     Completed,
     CompletedPart,
     ListPage,
+    MadeBucket,
     ObjectInfo,
     PartInfo,
     PartPage,
@@ -93,6 +95,41 @@ class UploadsPort(Protocol):
 
     async def list_uploads(self, op: ListMultipartUploads) -> UploadPage:
         """A page of the bucket's open uploads."""
+        ...
+
+
+class BucketsPort(Protocol):
+    """``store.buckets.PostgresBuckets``: buckets that were made at run time."""
+
+    async def find(self, bucket: str) -> MadeBucket | None:
+        """Whose it is; None where there is none."""
+        ...
+
+    async def create(self, bucket: str, owner: str) -> bool:
+        """
+        Make a bucket; whether it was not there before.
+
+        :raises BucketAlreadyExists: It is another's, or of a configuration.
+        :raises OperationAborted: It was another's until a short time ago.
+        """
+        ...
+
+    async def delete(self, bucket: str, owner: str) -> None:
+        """
+        Delete an empty bucket of *owner*'s, with its open uploads.
+
+        :raises BucketNotEmpty: It has objects.
+        :raises NoSuchBucket: There is none of theirs.
+        """
+        ...
+
+    async def owned(
+        self, owner: str, prefix: str, after: str, limit: int
+    ) -> list[tuple[str, datetime]]:
+        """
+        Buckets of *owner*'s with *prefix* and after *after*, by name, at most *limit*,
+        and when they were made.
+        """
         ...
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from s3proxy import errors
 from s3proxy.model import ListPage, ObjectInfo
 from s3proxy.s3 import documents, tokens
-from s3proxy.s3.operation import ListObjects, ListObjectsV2
+from s3proxy.s3.operation import ListBuckets, ListObjects, ListObjectsV2
 from tests import strategies
 
 S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
@@ -169,16 +169,23 @@ def test_any_error_parses(message: str, resource: str, value: str) -> None:
 
 
 def test_buckets() -> None:
-    """Names, dates, owner; and only those with the prefix asked for."""
-    buckets = {"unified": WHEN, "a<b": WHEN}
-    root = ElementTree.fromstring(documents.list_buckets(buckets))
+    """Names, dates, region, owner; where the next page begins, if there is one."""
+    buckets = [("a<b", WHEN), ("unified", WHEN)]
+    last = documents.list_buckets(ListBuckets(), buckets, region="r-1", more=False)
+    root = ElementTree.fromstring(last)
     assert texts(root, "Buckets/Bucket/Name") == ["a<b", "unified"]
+    assert texts(root, "Buckets/Bucket/BucketRegion") == ["r-1"] * 2
+    assert texts(root, "ContinuationToken") == texts(root, "Prefix") == []
     assert (
         texts(root, "Buckets/Bucket/CreationDate") == ["2026-05-24T12:00:00.005Z"] * 2
     )
     assert texts(root, "Owner/ID") == ["s3proxy"]
-    fewer = ElementTree.fromstring(documents.list_buckets(buckets, prefix="u"))
-    assert texts(fewer, "Buckets/Bucket/Name") == ["unified"]
+    more = ElementTree.fromstring(
+        documents.list_buckets(ListBuckets("a"), buckets[:1], region="r", more=True)
+    )
+    (token,) = texts(more, "ContinuationToken")
+    assert ListBuckets(continuation_token=token).after == "a<b"
+    assert texts(more, "Prefix") == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,14 @@ def put(**headers: str) -> op.PutObject:
     ("method", "target", "expected"),
     [
         ("GET", "/", op.ListBuckets()),
-        ("GET", "/?prefix=u&max-buckets=5", op.ListBuckets("u")),
+        (
+            "GET",
+            f"/?prefix=u&max-buckets=5&continuation-token={TOKEN}&bucket-region=r",
+            op.ListBuckets("u", 5, TOKEN, "r"),
+        ),
+        ("GET", "/?max-buckets=10001", op.ListBuckets(max_buckets=10_000)),
+        ("DELETE", "/b", op.DeleteBucket("b")),
+        ("DELETE", "/b/?x-id=DeleteBucket", op.DeleteBucket("b")),
         ("HEAD", "/b", op.HeadBucket("b")),
         ("HEAD", "/b/", op.HeadBucket("b")),
         ("GET", "/b?location", op.GetBucketLocation("b")),
@@ -119,7 +126,9 @@ def test_every_operation_names_the_key_exactly(key: str, method: str) -> None:
 
 
 REFUSED: list[tuple[str, str, type[S3Error]]] = [
-    ("DELETE", "/b", errors.NotImplementedYet),
+    ("GET", "/?max-buckets=0", errors.InvalidArgument),
+    ("GET", "/?max-buckets=x", errors.InvalidArgument),
+    ("GET", "/?continuation-token=x", errors.InvalidArgument),
     ("POST", "/b?delete", errors.NotImplementedYet),
     ("PUT", "/b/k?partNumber=1&uploadId=x&tagging", errors.NotImplementedYet),
     ("HEAD", "/b/k?uploadId=x", errors.NotImplementedYet),

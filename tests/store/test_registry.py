@@ -8,11 +8,17 @@ import psycopg2
 import pytest
 from pytest_twisted import ensureDeferred
 
-from s3proxy.errors import OutcomeUnknown, StoreUnavailable
+from s3proxy.errors import BucketAlreadyExists, OutcomeUnknown, StoreUnavailable
 from s3proxy.model import WriteConditions
+from s3proxy.store.buckets import PostgresBuckets
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
-from s3proxy.store.registry import BackendEntry, BackendMoved, Registry
+from s3proxy.store.registry import (
+    BackendEntry,
+    BackendMoved,
+    BucketTaken,
+    Registry,
+)
 from tests.store.conftest import Database
 from tests.store.test_ledger import BrokenPool
 
@@ -20,6 +26,11 @@ ONE = BackendEntry("one", "http://one/bucket", 100)
 TWO = BackendEntry("two", "http://two/bucket", 0)
 
 ROWS = "SELECT backend_name, location, bytes_limit FROM backend_quotas ORDER BY 1"
+
+
+def refuse(bucket: str, owner: str) -> bool:
+    """Nothing is taken over."""
+    return False
 
 
 @pytest.fixture
@@ -102,15 +113,61 @@ async def test_a_missing_backend_is_refused(
 
 
 @ensureDeferred
-async def test_buckets(db: Database, registry: Registry) -> None:
-    """The configured one is made once; others that hold objects are told."""
-    assert await registry.register_bucket("unified") == []
-    db.fill("unified", ["a", "b"])
-    db.fill("older", ["a"])
-    db.fill("zoo", ["a", "b"])
-    assert await registry.register_bucket("unified") == ["older", "zoo"]
-    ((name, made),) = await registry.buckets()
-    assert (name, made.utcoffset()) == ("unified", timedelta(0))
+async def test_configured_buckets(db: Database, registry: Registry) -> None:
+    """They are made once; whatever holds objects is told."""
+    names = ("unified", "photos")
+    made = await registry.register_buckets(names, refuse)
+    assert set(made.created) == set(names)
+    assert {each.utcoffset() for each in made.created.values()} == {timedelta(0)}
+    assert await registry.held_buckets() == []
+    for name in ("unified", "older"):
+        db.fill(name, ["a", "b"])
+    assert await registry.register_buckets(names, refuse) == made
+    assert await registry.held_buckets() == [("older", None), ("unified", None)]
+    fewer = await registry.register_buckets(["photos"], refuse)
+    assert fewer.created == {"photos": made.created["photos"]}
+
+
+@ensureDeferred
+async def test_a_bucket_that_a_client_made(
+    db: Database, registry: Registry, pool: Pool
+) -> None:
+    """It is taken over only where that is meant; then the client has it no more."""
+    made = PostgresBuckets(pool, 3600.0)
+    for name in ("mine", "kept"):
+        await made.create(name, "alice")
+        db.fill(name, ["a"])
+    assert await registry.held_buckets() == [("kept", "alice"), ("mine", "alice")]
+    with pytest.raises(BucketTaken, match="mine was made at run time by access key al"):
+        await registry.register_buckets(["mine", "new"], refuse)
+    assert db.sql("SELECT bucket FROM buckets ORDER BY 1") == [("kept",), ("mine",)]
+
+    asked = []
+
+    def allow(bucket: str, owner: str) -> bool:
+        asked.append((bucket, owner))
+        return True
+
+    taken = await registry.register_buckets(["mine", "new"], allow)
+    assert (asked, taken.taken) == ([("mine", "alice")], [("mine", "alice")])
+    assert await made.find("mine") is None
+    assert await registry.held_buckets() == [("kept", "alice"), ("mine", None)]
+    with pytest.raises(BucketAlreadyExists):
+        await made.create("mine", "alice")
+    again = await registry.register_buckets(["mine", "new"], refuse)
+    assert (again.created, again.taken) == (taken.created, [])
+
+
+@ensureDeferred
+async def test_a_name_that_was_deleted_is_free(
+    db: Database, registry: Registry, pool: Pool
+) -> None:
+    made = PostgresBuckets(pool, 3600.0)
+    await made.create("mine", "alice")
+    await made.delete("mine", "alice")
+    registered = await registry.register_buckets(["mine"], refuse)
+    assert (list(registered.created), registered.taken) == (["mine"], [])
+    assert db.sql("SELECT owner, deleted_at FROM buckets") == [(None, None)]
 
 
 @ensureDeferred

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 
@@ -15,12 +15,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
-from s3proxy.config_model import AuthConfig, ServerConfig
+from s3proxy.config_model import AuthConfig, CredentialConfig, ServerConfig
 from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
+from s3proxy.web.directory import BucketDirectory
+from s3proxy.web.keyring import Keyring
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
-from tests.web.fakes import FakeCopies, FakeObjects, FakeUploads
+from tests.web.fakes import FakeBuckets, FakeCopies, FakeObjects, FakeUploads
 from tests.web.wire import Response, Wire, connect, request, soon
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -39,6 +41,7 @@ class Door:
     port: int
     uploads: FakeUploads
     copies: FakeCopies
+    made: FakeBuckets
     wires: list[Wire] = field(factory=list)
 
     async def connect(self) -> Wire:
@@ -88,20 +91,24 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
     def make(
         *,
         auth: AuthConfig | None = None,
+        credentials: Sequence[CredentialConfig] = (),
+        buckets: Sequence[str] = ("unified",),
         limits: Limits | None = None,
         max_object_size: int = 5 * 1024**3,
         metrics_path: str | None = None,
         require_signed_payload: bool = False,
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
-        uploads, copies = FakeUploads(), FakeCopies()
+        uploads, copies, made = FakeUploads(), FakeCopies(), FakeBuckets()
         registry = CollectorRegistry()
         Counter("seen", "Seen.", registry=registry).inc(3)
         ids = count(1)
         site = make_site(
             objects,
             Authenticator(
-                auth or AuthConfig(), regions=("us-east-1",), now=lambda: NOW
+                Keyring.of(auth or AuthConfig(), credentials),
+                regions=("us-east-1",),
+                now=lambda: NOW,
             ),
             uploads=uploads,
             copies=copies,
@@ -111,7 +118,9 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             ),
             clock=clock,
             now=lambda: NOW,
-            buckets={"unified": CREATED},
+            buckets=BucketDirectory(
+                dict.fromkeys(buckets, CREATED), made, {"health", "metrics"}
+            ),
             metrics_path=metrics_path,
             registry=registry,
             request_ids=lambda: f"{next(ids):016X}",
@@ -119,7 +128,8 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         )
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
         ports.append(port)
-        door = Door(site, objects, clock, port.getHost().port, uploads, copies)
+        number = port.getHost().port
+        door = Door(site, objects, clock, number, uploads, copies, made)
         doors.append(door)
         return door
 

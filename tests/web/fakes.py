@@ -10,12 +10,21 @@ from datetime import UTC, datetime
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 
-from s3proxy.errors import ClientGone, NoSuchKey, NoSuchUpload, ServiceUnavailable
+from s3proxy.errors import (
+    BucketAlreadyExists,
+    BucketNotEmpty,
+    ClientGone,
+    NoSuchBucket,
+    NoSuchKey,
+    NoSuchUpload,
+    ServiceUnavailable,
+)
 from s3proxy.manager.ports import Body
 from s3proxy.model import (
     Completed,
     CompletedPart,
     ListPage,
+    MadeBucket,
     ObjectInfo,
     PartInfo,
     PartPage,
@@ -220,6 +229,49 @@ class FakeObjects:
             return self.objects[bucket, key]
         except KeyError:
             raise NoSuchKey(fields={"Key": key}) from None
+
+
+@define(eq=False)
+class FakeBuckets:
+    """
+    Buckets made at run time; names never wait for another owner.
+
+    :ivar owners: By name.
+    :ivar full: Names of those that have objects.
+    :ivar asked: What was looked up.
+    """
+
+    owners: dict[str, str] = field(factory=dict)
+    full: set[str] = field(factory=set)
+    asked: list[str] = field(factory=list)
+
+    async def find(self, bucket: str) -> MadeBucket | None:
+        self.asked.append(bucket)
+        owner = self.owners.get(bucket)
+        return None if owner is None else MadeBucket(owner, MODIFIED)
+
+    async def create(self, bucket: str, owner: str) -> bool:
+        held_by = self.owners.setdefault(bucket, owner)
+        if held_by != owner:
+            raise BucketAlreadyExists
+        return True
+
+    async def delete(self, bucket: str, owner: str) -> None:
+        if self.owners.get(bucket) != owner:
+            raise NoSuchBucket
+        if bucket in self.full:
+            raise BucketNotEmpty
+        del self.owners[bucket]
+
+    async def owned(
+        self, owner: str, prefix: str, after: str, limit: int
+    ) -> list[tuple[str, datetime]]:
+        names = sorted(name for name, each in self.owners.items() if each == owner)
+        return [
+            (name, MODIFIED)
+            for name in names
+            if name.startswith(prefix) and name > after
+        ][:limit]
 
 
 @define(eq=False)

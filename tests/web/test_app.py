@@ -61,7 +61,7 @@ class TestRoutes:
     @pytest_twisted.ensureDeferred
     async def test_other_methods_are_s3s(self, door: Door) -> None:
         answer = await door.ask("PUT", "/health")
-        assert (answer.status, answer.code) == (501, "NotImplemented")
+        assert (answer.status, answer.code) == (403, "AccessDenied")
 
     @pytest.mark.parametrize(
         ("path", "key"),

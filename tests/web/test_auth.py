@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from s3proxy.config_model import AuthConfig
+from s3proxy.config_model import AuthConfig, CredentialConfig
 from s3proxy.errors import (
     AccessDenied,
     InvalidAccessKeyId,
@@ -18,9 +18,12 @@ from s3proxy.errors import (
     S3Error,
     SignatureDoesNotMatch,
 )
+from s3proxy.model import Grant
+from s3proxy.plan.access import Rights
 from s3proxy.s3.framing import FORMS
 from s3proxy.s3.sigv4 import sign_headers
 from s3proxy.web.auth import Authenticator, Identity, check_payload_signed
+from s3proxy.web.keyring import Keyring
 from tests.s3.signing import Request
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -52,23 +55,42 @@ def signed(
     return [("host", "h"), *((name.lower(), value) for name, value in more.items())]
 
 
+OWNER = Rights({"unified": Grant()})
+
+
+def by_key(sha256: str | None, *, payload_signed: bool = False) -> Identity:
+    return Identity(
+        True,
+        sha256,
+        access_key_id="AK",
+        payload_signed=payload_signed,
+        rights=OWNER,
+    )
+
+
+def unsigned(sha256: str | None) -> Identity:
+    return Identity(False, sha256, rights=OWNER)
+
+
 def ask(
     auth: AuthConfig, headers: list[tuple[str, str]], target: bytes = b"/unified/k"
 ) -> Identity:
-    authenticator = Authenticator(auth, regions=("us-east-1",), now=lambda: NOW)
+    authenticator = Authenticator(
+        Keyring.of(auth), regions=("us-east-1",), now=lambda: NOW
+    )
     return authenticator.authenticate(b"PUT", target, headers)
 
 
 @pytest.mark.parametrize("auth", [KEY, BOTH])
 def test_a_signature_lets_in_and_pins_the_body(auth: AuthConfig) -> None:
-    assert ask(auth, signed()) == Identity(True, HASH, payload_signed=True)
+    assert ask(auth, signed()) == by_key(HASH, payload_signed=True)
     unsigned_body = signed(payload_hash="UNSIGNED-PAYLOAD")
-    assert ask(auth, unsigned_body) == Identity(True, None)
+    assert ask(auth, unsigned_body) == by_key(None)
 
 
 @pytest.mark.parametrize("auth", [TOKEN, BOTH])
 def test_the_token_lets_in(auth: AuthConfig) -> None:
-    assert ask(auth, [GOOD_TOKEN]) == Identity(False, None)
+    assert ask(auth, [GOOD_TOKEN]) == unsigned(None)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +130,8 @@ def test_a_wrong_signature_beside_a_good_token_is_refused() -> None:
 
 def test_a_way_that_is_not_configured_is_not_looked_at() -> None:
     """SDKs cannot be told not to sign; where only a token counts, they may."""
-    assert ask(TOKEN, [*signed(key="any"), GOOD_TOKEN]) == Identity(False, HASH)
-    assert ask(OFF, signed(key="any")) == Identity(False, HASH)
+    assert ask(TOKEN, [*signed(key="any"), GOOD_TOKEN]) == unsigned(HASH)
+    assert ask(OFF, signed(key="any")) == unsigned(HASH)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +157,7 @@ def test_framed_bodies(form: str) -> None:
     assert (identity.seed is not None) == FORMS[form].signed
     for auth, headers in [(OFF, []), (TOKEN, [GOOD_TOKEN])]:
         told = [*headers, ("x-amz-content-sha256", form)]
-        assert ask(auth, told) == Identity(False, None, None)
+        assert ask(auth, told) == unsigned(None)
     with pytest.raises(SignatureDoesNotMatch):
         ask(KEY, signed(payload_hash=form, secret="other"))
 
@@ -235,8 +257,49 @@ def test_a_target_must_be_a_path(target: bytes) -> None:
         ask(OFF, [], target)
 
 
+def test_every_key_has_rights_of_its_own() -> None:
+    """The owner has the virtual bucket, whole; the others what they are given."""
+    share = {"unified": Grant(False, "shared/"), "photos": Grant()}
+    credentials = [CredentialConfig("alice", "of alice", False, share)]
+    keyring = Keyring.of(BOTH, credentials, "unified")
+    authenticator = Authenticator(keyring, regions=("us-east-1",), now=lambda: NOW)
+
+    def told(headers: list[tuple[str, str]]) -> Identity:
+        return authenticator.authenticate(b"PUT", b"/unified/k", headers)
+
+    assert told(signed()) == by_key(HASH)
+    assert told([GOOD_TOKEN]) == unsigned(None)
+    alice = told(signed(key="alice", secret="of alice"))
+    assert (alice.access_key_id, alice.rights) == (
+        "alice",
+        Rights(share, "alice"),
+    )
+    with pytest.raises(SignatureDoesNotMatch):
+        told(signed(key="alice", secret="secret"))
+    with pytest.raises(SignatureDoesNotMatch):
+        told(signed(key="AK", secret="of alice"))
+    # A reload acts on the next request.
+    authenticator.keyring = Keyring.of(OFF, [CredentialConfig("alice", "new")])
+    assert told(signed(key="alice", secret="new")).rights == Rights({}, "alice")
+    with pytest.raises(SignatureDoesNotMatch):
+        told(signed(key="alice", secret="of alice"))
+    with pytest.raises(InvalidAccessKeyId):
+        told(signed())
+    with pytest.raises(AccessDenied):
+        told([GOOD_TOKEN])
+
+
+def test_credentials_alone_are_authentication() -> None:
+    keyring = Keyring.of(OFF, [CredentialConfig("alice", "of alice")])
+    authenticator = Authenticator(keyring, regions=("us-east-1",), now=lambda: NOW)
+    for headers in ([], [GOOD_TOKEN], [("x-proxy-token", "")]):
+        with pytest.raises(AccessDenied):
+            authenticator.authenticate(b"GET", b"/", headers)
+
+
 def test_secrets_are_not_shown() -> None:
     auth = AuthConfig("AK", "canary", "let me in")
-    shown = repr(Authenticator(auth, regions=("us-east-1",), now=lambda: NOW))
+    keyring = Keyring.of(auth, [CredentialConfig("alice", "canary")])
+    shown = repr(Authenticator(keyring, regions=("us-east-1",), now=lambda: NOW))
     assert "canary" not in shown
     assert "let me in" not in shown

@@ -13,21 +13,32 @@ ON CONFLICT (backend_name) DO UPDATE
  WHERE (backend_quotas.bytes_limit, backend_quotas.location)
        IS DISTINCT FROM (excluded.bytes_limit, excluded.location)
 
--- name: put_bucket
-INSERT INTO buckets (bucket) VALUES (%(bucket)s::text) ON CONFLICT DO NOTHING
+-- name: put_buckets
+-- A name that was deleted at run time is as good as new.
+INSERT INTO buckets (bucket) SELECT unnest(%(names)s::text[]) ORDER BY 1
+ON CONFLICT (bucket) DO UPDATE SET owner = NULL, deleted_at = NULL, created_at = now()
+ WHERE buckets.deleted_at IS NOT NULL
+
+-- name: take_bucket
+UPDATE buckets SET owner = NULL
+ WHERE bucket = %(bucket)s::text AND owner = %(owner)s::text
 
 -- name: bucket_rows
-SELECT bucket, created_at FROM buckets ORDER BY bucket
+SELECT bucket, created_at, CASE WHEN deleted_at IS NULL THEN owner END FROM buckets
+ WHERE bucket = ANY (%(names)s::text[]) ORDER BY bucket
 
--- name: stray_buckets
--- Buckets that hold objects: one probe of the primary key for each.
+-- name: held_buckets
+-- Buckets that hold objects, one probe of the primary key for each, and whose they are
+-- where they were made at run time.
 WITH RECURSIVE held AS (
     (SELECT bucket FROM objects ORDER BY bucket LIMIT 1)
     UNION ALL
     SELECT (SELECT o.bucket FROM objects o WHERE o.bucket > held.bucket
              ORDER BY o.bucket LIMIT 1)
       FROM held WHERE held.bucket IS NOT NULL)
-SELECT bucket FROM held WHERE bucket IS NOT NULL
+SELECT held.bucket, b.owner FROM held
+  LEFT JOIN buckets b ON b.bucket = held.bucket AND b.deleted_at IS NULL
+ WHERE held.bucket IS NOT NULL ORDER BY held.bucket
 
 -- name: installation_id
 SELECT installation_id FROM installation

@@ -1,10 +1,11 @@
 -- name: create_upload
 INSERT INTO multipart_uploads (upload_id, bucket, object_key, content_type, headers,
                                user_metadata, tags, checksum_algorithm, checksum_type)
-VALUES (ledger_ulid() || replace(gen_random_uuid()::text, '-', ''),
-        %(bucket)s::text, %(key)s::text, %(content_type)s::text, %(headers)s::jsonb,
-        %(user_metadata)s::jsonb, %(tags)s::jsonb, %(checksum_algorithm)s::text,
-        %(checksum_type)s::text)
+SELECT ledger_ulid() || replace(gen_random_uuid()::text, '-', ''),
+       %(bucket)s::text, %(key)s::text, %(content_type)s::text, %(headers)s::jsonb,
+       %(user_metadata)s::jsonb, %(tags)s::jsonb, %(checksum_algorithm)s::text,
+       %(checksum_type)s::text
+ WHERE ledger_enter_bucket(%(bucket)s::text)
 RETURNING upload_id
 
 -- name: claim_part
