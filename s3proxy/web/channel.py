@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from s3proxy.errors import RequestTimeout, S3Error
+from s3proxy.web import transports
 from s3proxy.web.answer import refusal
 from s3proxy.web.request import S3Request
 from s3proxy.web.strict import StrictChannel
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from s3proxy.web.site import StreamingSite
 
 
+@implementer(IHandshakeListener)
 class S3Channel(StrictChannel):
     """See the module."""
 
@@ -39,6 +42,7 @@ class S3Channel(StrictChannel):
 
     _body_paused = False
     _lingering = False
+    _handshake_call: IDelayedCall | None = None
     _header_call: IDelayedCall | None = None
     _rest_call: IDelayedCall | None = None
     _linger_call: IDelayedCall | None = None
@@ -51,13 +55,22 @@ class S3Channel(StrictChannel):
     def connectionMade(self) -> None:
         self.limits = self.site.limits
         self.MAX_LENGTH = self.limits.request_line_bytes
-        self.transport.bufferSize = self.limits.transport_bytes  # type: ignore[union-attr]
+        transports.set_buffer(self.transport, self.limits.transport_bytes)
         super().connectionMade()
         self.site.drain.add(self)
+        if transports.is_tls(self.transport):
+            self._handshake_call = self.site.clock.callLater(
+                self.limits.header_seconds, self.abort
+            )
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands: from here on it is as without."""
+        _cancel(self._handshake_call)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._dead = True
         for call in (
+            self._handshake_call,
             self._header_call,
             self._rest_call,
             self._linger_call,
@@ -192,7 +205,8 @@ class S3Channel(StrictChannel):
             self._flush_call = self.site.clock.callLater(
                 self.limits.flush_seconds, self.abort
             )
-        super().loseConnection()
+        self._networkProducer.unregisterProducer()  # type: ignore[attr-defined]
+        transports.close(self.transport)
 
     def timeoutConnection(self) -> None:
         """The connection has been idle for too long."""
@@ -204,10 +218,7 @@ class S3Channel(StrictChannel):
         self.setTimeout(None)
         self._networkProducer.unregisterProducer()  # type: ignore[attr-defined]
         self._networkProducer.resumeProducing()
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.loseWriteConnection()
-        else:
-            super().loseConnection()
+        transports.half_close(self.transport)
 
     def _start_rest_calls(self) -> None:
         limits = self.limits

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 
 import pytest
 import pytest_twisted
@@ -12,6 +13,7 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry, Counter
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
@@ -20,6 +22,8 @@ from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
+from s3proxy.web.tls import Certificates, TlsFactory
+from tests.certificates import Authority
 from tests.web.fakes import FakeCopies, FakeObjects, FakeUploads
 from tests.web.wire import Response, Wire, connect, request, soon
 
@@ -31,6 +35,7 @@ CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 class Door:
     """
     :ivar clock: Times limits; the network is real.
+    :ivar ca_file: Clients speak TLS and trust this authority.
     """
 
     site: StreamingSite
@@ -39,10 +44,11 @@ class Door:
     port: int
     uploads: FakeUploads
     copies: FakeCopies
+    ca_file: Path | None = None
     wires: list[Wire] = field(factory=list)
 
     async def connect(self) -> Wire:
-        self.wires.append(await connect(self.port))
+        self.wires.append(await connect(self.port, self.ca_file))
         return self.wires[-1]
 
     async def ask(
@@ -80,9 +86,24 @@ def logged() -> Iterator[list[LogEvent]]:
 MakeDoor = Callable[..., Door]
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whom the clients of TLS doors trust."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def tls_by() -> Authority | None:
+    """Whose certificate the doors show; None = plain HTTP."""
+    return None
+
+
 @pytest_twisted.async_yield_fixture
-async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
+async def make_door(
+    logged: list[LogEvent], tls_by: Authority | None
+) -> AsyncIterator[MakeDoor]:
     """``make_door(auth=…, limits=…, max_object_size=…)`` listens on loopback."""
+    factory: IProtocolFactory
     ports, doors = [], []
 
     def make(
@@ -113,9 +134,14 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             request_ids=lambda: f"{next(ids):016X}",
             limits=limits,
         )
-        port = reactor.listenTCP(0, site, interface="127.0.0.1")
+        factory = site
+        if tls_by is not None:
+            certificates = Certificates(tls_by.issue().config(), lambda: NOW)
+            factory = TlsFactory(certificates, site, reactor)
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         ports.append(port)
         door = Door(site, objects, clock, port.getHost().port, uploads, copies)
+        door.ca_file = tls_by.ca_file if tls_by is not None else None
         doors.append(door)
         return door
 
