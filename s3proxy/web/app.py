@@ -9,6 +9,7 @@ only its own wait for the handler.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from s3proxy.config_model import ServerConfig
+from s3proxy.config_model import RateLimitConfig, ServerConfig
 from s3proxy.errors import (
     BackendError,
     ClientGone,
@@ -40,6 +41,7 @@ from s3proxy.web.auth import Authenticator, Identity
 from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
 from s3proxy.web.drain import Drain
+from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.objects import ObjectHandlers
 from s3proxy.web.patience import patiently
@@ -75,6 +77,7 @@ class App:
     _buckets: Mapping[str, datetime]
     _registry: CollectorRegistry | None
     _drain: Drain
+    _gate: Gate
     _clock: IReactorTime
     _limits: Limits
     _log: Logger = field(factory=Logger, init=False)
@@ -137,7 +140,8 @@ class App:
             )
             request.break_off()
             return
-        if error.status >= 500:
+        # The gate tells of slowing down, and seldom: it is when there is most to log.
+        if error.status >= 500 and not isinstance(error, SlowDown):
             self._log.warn(
                 "{status} {code}: {id} {method} {path}: {message}",
                 status=error.status,
@@ -157,7 +161,20 @@ class App:
 
     async def _metrics(self, request: S3Request) -> Answer:
         assert self._registry is not None
+        self._admit(request)
         return _text(generate_latest(self._registry), CONTENT_TYPE_LATEST)
+
+    def _admit(self, request: S3Request) -> None:
+        """
+        Before anything that costs.
+
+        :raises SlowDown: There is too much at once.
+        """
+        if request.is_spare:
+            raise SlowDown
+        forwarded = request.requestHeaders.getRawHeaders("x-forwarded-for", [])
+        peer = getattr(request.client, "host", None)
+        self._gate.admit(peer, forwarded, self._drain.in_flight)
 
     async def _answer(self, request: S3Request) -> Answer:
         """Check, in the order that tells a stranger nothing; then handle."""
@@ -166,8 +183,7 @@ class App:
             raise InvalidRequest("There must be one Host header.")
         if request.method not in _METHODS:
             raise MethodNotAllowed(headers=_ALLOW)
-        if self._drain.in_flight > self._limits.max_requests:
-            raise SlowDown
+        self._admit(request)
         target.split(request.uri)
         identity = self._authenticator.authenticate(
             request.method, request.uri, headers
@@ -180,7 +196,8 @@ class App:
             and not isinstance(op, operation.CreateBucket)
         ):
             raise NoSuchBucket(fields={"BucketName": bucket})
-        answer = await self._handlers[type(op)](op, request.body, identity)
+        with self._gate.transfer(request.body.length):
+            answer = await self._handlers[type(op)](op, request.body, identity)
         if isinstance(answer, Later):
             return await patiently(
                 answer.begin(),
@@ -196,16 +213,22 @@ class App:
             if not request.gone:
                 request.write_answer(answer)
             return
-        if not request.gone:
-            request.set_head(answer)
         assert answer.length is not None
-        await relay(
-            request,
-            answer.stream,
-            answer.length,
-            clock=self._clock,
-            stall_seconds=self._limits.stall_seconds,
-        )
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._gate.transfer(answer.length))
+            except SlowDown:
+                answer.stream.abort()
+                raise
+            if not request.gone:
+                request.set_head(answer)
+            await relay(
+                request,
+                answer.stream,
+                answer.length,
+                clock=self._clock,
+                stall_seconds=self._limits.stall_seconds,
+            )
 
 
 def _text(body: bytes, kind: str) -> Answer:
@@ -241,6 +264,7 @@ def make_site(
     registry: CollectorRegistry | None = None,
     request_ids: Callable[[], str] = request_id,
     limits: Limits | None = None,
+    gate: Gate | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -249,8 +273,10 @@ def make_site(
     :param buckets: Names of the buckets that there are, and when they were made.
     :param region: What clients are told.
     :param metrics_path: Where *registry* is shown; None = nowhere.
+    :param gate: Who is let in; by default as *server* has it, without a rate limit.
     """
     limits = limits or Limits()
+    gate = gate or Gate(server, RateLimitConfig(), clock)
     drain = Drain(clock)
     on_objects = ObjectHandlers(objects, server.max_object_size)
     on_uploads = UploadHandlers(uploads, server.max_object_size)
@@ -276,7 +302,7 @@ def make_site(
         operation.CopyObject: on_copies.copy,
         operation.UploadPartCopy: on_copies.copy_part,
     }
-    app = App(authenticator, handlers, buckets, registry, drain, clock, limits)
+    app = App(authenticator, handlers, buckets, registry, drain, gate, clock, limits)
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:
         routes[metrics_path.encode()] = b"metrics"
@@ -287,5 +313,6 @@ def make_site(
         request_ids=request_ids,
         limits=limits,
         drain=drain,
+        gate=gate,
         routes=routes,
     )

@@ -26,6 +26,7 @@ from zope.interface import implementer
 from s3proxy.errors import RequestTimeout, S3Error
 from s3proxy.web import transports
 from s3proxy.web.answer import refusal
+from s3proxy.web.gate import Place
 from s3proxy.web.request import S3Request
 from s3proxy.web.strict import StrictChannel
 
@@ -38,10 +39,12 @@ class S3Channel(StrictChannel):
     """See the module."""
 
     site: StreamingSite
+    place: Place
     requests: list[S3Request]
 
     _body_paused = False
     _lingering = False
+    _spare_call: IDelayedCall | None = None
     _handshake_call: IDelayedCall | None = None
     _header_call: IDelayedCall | None = None
     _rest_call: IDelayedCall | None = None
@@ -58,6 +61,10 @@ class S3Channel(StrictChannel):
         transports.set_buffer(self.transport, self.limits.transport_bytes)
         super().connectionMade()
         self.site.drain.add(self)
+        if self.place.is_spare:
+            self._spare_call = self.site.clock.callLater(
+                self.limits.spare_seconds, self.abort
+            )
         if transports.is_tls(self.transport):
             self._handshake_call = self.site.clock.callLater(
                 self.limits.header_seconds, self.abort
@@ -70,6 +77,7 @@ class S3Channel(StrictChannel):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._dead = True
         for call in (
+            self._spare_call,
             self._handshake_call,
             self._header_call,
             self._rest_call,
@@ -80,6 +88,7 @@ class S3Channel(StrictChannel):
             _cancel(call)
         super().connectionLost(reason)
         self.site.drain.discard(self)
+        self.site.gate.leave(self.place)
 
     def dataReceived(self, data: bytes) -> None:
         if self._rest_call is not None and self._rest_call.active():
@@ -135,7 +144,9 @@ class S3Channel(StrictChannel):
 
     def decide_persistence(self, request: S3Request) -> None:
         """An answer's headers are about to go: tell whether it is the last."""
-        if self._dead or self.site.drain.draining or not request.body.rest_is_small:
+        if self._dead or self.site.drain.draining or self.place.is_spare:
+            self.persistent = False
+        if not request.body.rest_is_small:
             self.persistent = False
         if not self.persistent:
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])

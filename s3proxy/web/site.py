@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web import http, server
 from twisted.web.resource import IResource
 
 from s3proxy.web.channel import S3Channel
 from s3proxy.web.drain import Drain
+from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.request import S3Request
 
@@ -20,6 +21,7 @@ class StreamingSite(server.Site):
     HTTP/1.1 whose requests are handled when their headers have come.
 
     :ivar drain: What is at work; its ``drain`` ends it gracefully.
+    :ivar gate: Who is let in.
     """
 
     protocol = S3Channel  # type: ignore[assignment]
@@ -34,6 +36,7 @@ class StreamingSite(server.Site):
         request_ids: Callable[[], str],
         limits: Limits,
         drain: Drain,
+        gate: Gate,
         routes: Mapping[bytes, bytes],
     ) -> None:
         """
@@ -53,7 +56,17 @@ class StreamingSite(server.Site):
         self.request_ids = request_ids
         self.limits = limits
         self.drain = drain
+        self.gate = gate
         self._routes = routes
+
+    def buildProtocol(self, addr: IAddress | None) -> S3Channel | None:  # type: ignore[override]
+        """None = there are too many connections: this one is closed."""
+        place = self.gate.enter(getattr(addr, "host", None))
+        if place is None:
+            return None
+        channel: S3Channel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        channel.place = place
+        return channel
 
     def route_of(self, method: bytes, target: bytes) -> bytes:
         """

@@ -43,7 +43,7 @@ def read_certificate(config: TlsConfig) -> _Read:
     Read the files, and see whether they belong together.
 
     :returns: What connections are made with, and the certificate itself.
-    :raises ConfigError: One of them cannot be used; the text names key, file and reason.
+    :raises ConfigError: They cannot be used; the text names key, file and reason.
     """
     chain = _certificates(config.cert_file)
     key: Any = _key(config.key_file)

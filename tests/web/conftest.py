@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -17,9 +17,10 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
-from s3proxy.config_model import AuthConfig, ServerConfig
+from s3proxy.config_model import AuthConfig, RateLimitConfig, ServerConfig
 from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
+from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.tls import Certificates, TlsFactory
@@ -35,7 +36,7 @@ CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 class Door:
     """
     :ivar clock: Times limits; the network is real.
-    :ivar ca_file: Clients speak TLS and trust this authority.
+    :ivar ca: Clients speak TLS and trust this authority (PEM).
     """
 
     site: StreamingSite
@@ -44,11 +45,11 @@ class Door:
     port: int
     uploads: FakeUploads
     copies: FakeCopies
-    ca_file: Path | None = None
+    ca: bytes | None = None
     wires: list[Wire] = field(factory=list)
 
     async def connect(self) -> Wire:
-        self.wires.append(await connect(self.port, self.ca_file))
+        self.wires.append(await connect(self.port, self.ca))
         return self.wires[-1]
 
     async def ask(
@@ -102,8 +103,10 @@ def tls_by() -> Authority | None:
 async def make_door(
     logged: list[LogEvent], tls_by: Authority | None
 ) -> AsyncIterator[MakeDoor]:
-    """``make_door(auth=…, limits=…, max_object_size=…)`` listens on loopback."""
-    factory: IProtocolFactory
+    """
+    ``make_door(auth=…, limits=…, rate_limit=…, …)`` listens on loopback; what else is
+    given is of the server's configuration.
+    """
     ports, doors = [], []
 
     def make(
@@ -112,12 +115,15 @@ async def make_door(
         limits: Limits | None = None,
         max_object_size: int = 5 * 1024**3,
         metrics_path: str | None = None,
+        rate_limit: RateLimitConfig | None = None,
+        **server: Any,
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
         uploads, copies = FakeUploads(), FakeCopies()
         registry = CollectorRegistry()
         Counter("seen", "Seen.", registry=registry).inc(3)
         ids = count(1)
+        config = ServerConfig(max_object_size=max_object_size, **server)
         site = make_site(
             objects,
             Authenticator(
@@ -125,7 +131,7 @@ async def make_door(
             ),
             uploads=uploads,
             copies=copies,
-            server=ServerConfig(max_object_size=max_object_size),
+            server=config,
             clock=clock,
             now=lambda: NOW,
             buckets={"unified": CREATED},
@@ -133,15 +139,16 @@ async def make_door(
             registry=registry,
             request_ids=lambda: f"{next(ids):016X}",
             limits=limits,
+            gate=Gate(config, rate_limit or RateLimitConfig(), clock),
         )
-        factory = site
+        factory: IProtocolFactory = site
         if tls_by is not None:
             certificates = Certificates(tls_by.issue().config(), lambda: NOW)
             factory = TlsFactory(certificates, site, reactor)
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         ports.append(port)
         door = Door(site, objects, clock, port.getHost().port, uploads, copies)
-        door.ca_file = tls_by.ca_file if tls_by is not None else None
+        door.ca = tls_by.ca_file.read_bytes() if tls_by is not None else None
         doors.append(door)
         return door
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from xml.etree import ElementTree
 
 from attrs import frozen
@@ -131,17 +130,17 @@ class Wire(Protocol):
             event.callback(None)
 
 
-async def connect(port: int, ca_file: Path | None = None) -> Wire:
+async def connect(port: int, ca: bytes | None = None) -> Wire:
     """
-    :param ca_file: Speak TLS, and trust this authority.
+    :param ca: Speak TLS, and trust this authority (PEM).
     """
     endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
-    if ca_file is not None:
-        trust = Certificate.loadPEM(ca_file.read_bytes())
+    if ca is not None:
+        trust = Certificate.loadPEM(ca)
         options = optionsForClientTLS("localhost", trust)
         endpoint = wrapClientTLS(options, endpoint)
     wire: Wire = await connectProtocol(endpoint, Wire())
-    await wire.until(lambda: ca_file is None or wire.is_secure or wire.ended)
+    await wire.until(lambda: ca is None or wire.is_secure or wire.ended)
     return wire
 
 
