@@ -41,7 +41,6 @@ from s3proxy.web.auth import Authenticator, Identity
 from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
 from s3proxy.web.drain import Drain
-from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.objects import ObjectHandlers
 from s3proxy.web.patience import patiently
@@ -50,6 +49,7 @@ from s3proxy.web.relay import ShortRead, relay
 from s3proxy.web.request import S3Request
 from s3proxy.web.requestid import request_id
 from s3proxy.web.site import StreamingSite
+from s3proxy.web.throttle import Throttle
 from s3proxy.web.uploads import UploadHandlers
 
 #: What clients are told, and the first region that a signature may name.
@@ -77,7 +77,7 @@ class App:
     _buckets: Mapping[str, datetime]
     _registry: CollectorRegistry | None
     _drain: Drain
-    _gate: Gate
+    _throttle: Throttle
     _clock: IReactorTime
     _limits: Limits
     _log: Logger = field(factory=Logger, init=False)
@@ -140,7 +140,7 @@ class App:
             )
             request.break_off()
             return
-        # The gate tells of slowing down, and seldom: it is when there is most to log.
+        # The throttle tells of slowing down, and seldom: it is when there is most to log.
         if error.status >= 500 and not isinstance(error, SlowDown):
             self._log.warn(
                 "{status} {code}: {id} {method} {path}: {message}",
@@ -174,7 +174,7 @@ class App:
             raise SlowDown
         forwarded = request.requestHeaders.getRawHeaders("x-forwarded-for", [])
         peer = getattr(request.client, "host", None)
-        self._gate.admit(peer, forwarded, self._drain.in_flight)
+        self._throttle.admit(peer, forwarded, self._drain.in_flight)
 
     async def _answer(self, request: S3Request) -> Answer:
         """Check, in the order that tells a stranger nothing; then handle."""
@@ -196,7 +196,7 @@ class App:
             and not isinstance(op, operation.CreateBucket)
         ):
             raise NoSuchBucket(fields={"BucketName": bucket})
-        with self._gate.transfer(request.body.length):
+        with self._throttle.transfer(request.body.length):
             answer = await self._handlers[type(op)](op, request.body, identity)
         if isinstance(answer, Later):
             return await patiently(
@@ -216,7 +216,7 @@ class App:
         assert answer.length is not None
         with ExitStack() as stack:
             try:
-                stack.enter_context(self._gate.transfer(answer.length))
+                stack.enter_context(self._throttle.transfer(answer.length))
             except SlowDown:
                 answer.stream.abort()
                 raise
@@ -264,7 +264,7 @@ def make_site(
     registry: CollectorRegistry | None = None,
     request_ids: Callable[[], str] = request_id,
     limits: Limits | None = None,
-    gate: Gate | None = None,
+    throttle: Throttle | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -273,10 +273,10 @@ def make_site(
     :param buckets: Names of the buckets that there are, and when they were made.
     :param region: What clients are told.
     :param metrics_path: Where *registry* is shown; None = nowhere.
-    :param gate: Who is let in; by default as *server* has it, without a rate limit.
+    :param throttle: Who is let in; by default as *server* has it, without a rate limit.
     """
     limits = limits or Limits()
-    gate = gate or Gate(server, RateLimitConfig(), clock)
+    throttle = throttle or Throttle(server, RateLimitConfig(), clock)
     drain = Drain(clock)
     on_objects = ObjectHandlers(objects, server.max_object_size)
     on_uploads = UploadHandlers(uploads, server.max_object_size)
@@ -302,7 +302,9 @@ def make_site(
         operation.CopyObject: on_copies.copy,
         operation.UploadPartCopy: on_copies.copy_part,
     }
-    app = App(authenticator, handlers, buckets, registry, drain, gate, clock, limits)
+    app = App(
+        authenticator, handlers, buckets, registry, drain, throttle, clock, limits
+    )
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:
         routes[metrics_path.encode()] = b"metrics"
@@ -313,6 +315,6 @@ def make_site(
         request_ids=request_ids,
         limits=limits,
         drain=drain,
-        gate=gate,
+        throttle=throttle,
         routes=routes,
     )

@@ -26,9 +26,9 @@ from zope.interface import implementer
 from s3proxy.errors import RequestTimeout, S3Error
 from s3proxy.web import transports
 from s3proxy.web.answer import refusal
-from s3proxy.web.gate import Place
 from s3proxy.web.request import S3Request
 from s3proxy.web.strict import StrictChannel
+from s3proxy.web.throttle import Place
 
 if TYPE_CHECKING:
     from s3proxy.web.site import StreamingSite
@@ -88,7 +88,7 @@ class S3Channel(StrictChannel):
             _cancel(call)
         super().connectionLost(reason)
         self.site.drain.discard(self)
-        self.site.gate.leave(self.place)
+        self.site.throttle.leave(self.place)
 
     def dataReceived(self, data: bytes) -> None:
         if self._rest_call is not None and self._rest_call.active():

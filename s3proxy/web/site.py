@@ -11,9 +11,9 @@ from twisted.web.resource import IResource
 
 from s3proxy.web.channel import S3Channel
 from s3proxy.web.drain import Drain
-from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.request import S3Request
+from s3proxy.web.throttle import Throttle
 
 
 class StreamingSite(server.Site):
@@ -21,7 +21,7 @@ class StreamingSite(server.Site):
     HTTP/1.1 whose requests are handled when their headers have come.
 
     :ivar drain: What is at work; its ``drain`` ends it gracefully.
-    :ivar gate: Who is let in.
+    :ivar throttle: Who is let in.
     """
 
     protocol = S3Channel  # type: ignore[assignment]
@@ -36,7 +36,7 @@ class StreamingSite(server.Site):
         request_ids: Callable[[], str],
         limits: Limits,
         drain: Drain,
-        gate: Gate,
+        throttle: Throttle,
         routes: Mapping[bytes, bytes],
     ) -> None:
         """
@@ -56,12 +56,12 @@ class StreamingSite(server.Site):
         self.request_ids = request_ids
         self.limits = limits
         self.drain = drain
-        self.gate = gate
+        self.throttle = throttle
         self._routes = routes
 
     def buildProtocol(self, addr: IAddress | None) -> S3Channel | None:  # type: ignore[override]
         """None = there are too many connections: this one is closed."""
-        place = self.gate.enter(getattr(addr, "host", None))
+        place = self.throttle.enter(getattr(addr, "host", None))
         if place is None:
             return None
         channel: S3Channel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]

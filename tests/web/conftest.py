@@ -20,9 +20,9 @@ from twisted.logger import LogEvent, globalLogPublisher
 from s3proxy.config_model import AuthConfig, RateLimitConfig, ServerConfig
 from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
-from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
+from s3proxy.web.throttle import Throttle
 from s3proxy.web.tls import Certificates, TlsFactory
 from tests.certificates import Authority
 from tests.web.fakes import FakeCopies, FakeObjects, FakeUploads
@@ -139,7 +139,7 @@ async def make_door(
             registry=registry,
             request_ids=lambda: f"{next(ids):016X}",
             limits=limits,
-            gate=Gate(config, rate_limit or RateLimitConfig(), clock),
+            throttle=Throttle(config, rate_limit or RateLimitConfig(), clock),
         )
         factory: IProtocolFactory = site
         if tls_by is not None:

@@ -45,7 +45,7 @@ class Place:
     is_spare: bool
 
 
-class Gate:
+class Throttle:
     """Counts connections, requests and what they may hold."""
 
     log = Logger()
