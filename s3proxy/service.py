@@ -18,7 +18,6 @@ from typing import Any, TextIO
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from s3proxy.banner import banner
@@ -26,8 +25,9 @@ from s3proxy.commands.runner import exit_with
 from s3proxy.config import AuthConfig, Config
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.keys import client_keys
-from s3proxy.errors import StoreError
+from s3proxy.errors import ConfigError, StoreError
 from s3proxy.foundation import Foundation, open_foundation, register
+from s3proxy.front import Front
 from s3proxy.jobs.collecting import Collector
 from s3proxy.jobs.expiring import Expirer
 from s3proxy.jobs.manifesting import Manifester
@@ -99,7 +99,7 @@ class Daemon(Service):
         self._out = out
         self._foundation: Foundation | None = None
         self._site: StreamingSite | None = None
-        self._port: IListeningPort | None = None
+        self._front: Front | None = None
         self._jobs = Jobs()
         self._starting: Deferred[None] | None = None
 
@@ -120,7 +120,7 @@ class Daemon(Service):
         try:
             await self._start()
             return
-        except (StoreError, EmbeddedError, CannotListenError) as why:
+        except (ConfigError, StoreError, EmbeddedError, CannotListenError) as why:
             self.log.critical("s3proxy cannot start: {why}", why=why)
         except CancelledError:
             self.log.info("stopped before it had started")
@@ -133,6 +133,7 @@ class Daemon(Service):
 
     async def _start(self) -> None:
         config = self.config
+        front = self._front = Front(config, reactor=self.reactor, now=_now)
         foundation = await open_foundation(config, reactor=self.reactor)
         self._foundation = foundation
         await register(foundation, self.accept_moved)
@@ -152,12 +153,12 @@ class Daemon(Service):
             )
         made = dict(await foundation.registry.buckets())
         self._site = self._make_site(foundation, auth, {bucket: made[bucket]})
-        self._port = self._listen(self._site)
+        address: Any = front.open(self._site).getHost()
         self._jobs.start()
-        address: Any = self._port.getHost()
         self.log.info(
-            "serving bucket {bucket} on {host}:{port} from {backends}",
+            "serving bucket {bucket} on {scheme}{host}:{port} from {backends}",
             bucket=bucket,
+            scheme="https://" if config.server.tls is not None else "",
             host=address.host,
             port=address.port,
             backends=", ".join(foundation.backends),
@@ -249,7 +250,7 @@ class Daemon(Service):
                 self.reactor,
             ),
         ]
-        metrics = self.config.telemetry.metrics
+        assert self._front is not None
         return make_site(
             objects,
             Authenticator(auth, regions=REGIONS, now=_now),
@@ -259,15 +260,10 @@ class Daemon(Service):
             buckets=buckets,
             clock=self.reactor,
             now=_now,
-            metrics_path=metrics.path if metrics.enabled else None,
+            metrics_path=self._front.metrics_path,
+            registry=self._front.registry,
+            throttle=self._front.throttle,
         )
-
-    def _listen(self, site: StreamingSite) -> IListeningPort:
-        host, _, port = self.config.server.listen_addr.rpartition(":")
-        listening: IListeningPort = self.reactor.listenTCP(
-            int(port), site, backlog=511, interface=host.strip("[]")
-        )
-        return listening
 
     async def _warn_if_versioned(self, backend: Any) -> None:
         if await backend.versioned():
@@ -283,8 +279,8 @@ class Daemon(Service):
             self._starting.cancel()
             await _ended(self._starting)
         try:
-            if self._port is not None:
-                await _ended(self._port.stopListening())
+            if self._front is not None:
+                await self._front.close()
             if self._site is not None:
                 await self._site.drain.drain(DRAIN_SECONDS)
             await self._jobs.stop()

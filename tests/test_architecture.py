@@ -33,6 +33,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "jobs": LANGUAGE | {"manager", "telemetry"},
     "commands": LANGUAGE | {"manager", "config", "telemetry"},
     "banner": BASE | {"config"},
+    "front": BASE | {"config", "telemetry", "web"},
 }
 #: The composition roots, which know all rooms.
 ROOTS = {"service", "foundation", "tap", "cli", "__init__", "__main__"}

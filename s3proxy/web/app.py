@@ -140,7 +140,7 @@ class App:
             )
             request.break_off()
             return
-        # The throttle tells of slowing down, and seldom: it is when there is most to log.
+        # The throttle tells of slowing down, and seldom.
         if error.status >= 500 and not isinstance(error, SlowDown):
             self._log.warn(
                 "{status} {code}: {id} {method} {path}: {message}",
@@ -157,12 +157,12 @@ class App:
         request.write_answer(document)
 
     async def _health(self, request: S3Request) -> Answer:
-        return _text(b"ok", "text/plain; charset=utf-8")
+        return Answer.text(b"ok")
 
     async def _metrics(self, request: S3Request) -> Answer:
         assert self._registry is not None
         self._admit(request)
-        return _text(generate_latest(self._registry), CONTENT_TYPE_LATEST)
+        return Answer.text(generate_latest(self._registry), CONTENT_TYPE_LATEST)
 
     def _admit(self, request: S3Request) -> None:
         """
@@ -229,10 +229,6 @@ class App:
                 clock=self._clock,
                 stall_seconds=self._limits.stall_seconds,
             )
-
-
-def _text(body: bytes, kind: str) -> Answer:
-    return Answer(200, (("Content-Type", kind),), body, len(body))
 
 
 def _headers(request: S3Request) -> Sequence[tuple[str, str]]:
