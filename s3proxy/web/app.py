@@ -178,12 +178,12 @@ class App:
 
     async def _answer(self, request: S3Request) -> Answer:
         """Check, in the order that tells a stranger nothing; then handle."""
+        self._admit(request)
         headers = _headers(request)
         if [name for name, _ in headers].count("host") != 1:
             raise InvalidRequest("There must be one Host header.")
         if request.method not in _METHODS:
             raise MethodNotAllowed(headers=_ALLOW)
-        self._admit(request)
         target.split(request.uri)
         identity = self._authenticator.authenticate(
             request.method, request.uri, headers

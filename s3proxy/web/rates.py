@@ -38,6 +38,7 @@ class RateLimit:
         wait = full_at + each - (now + whole)
         # A hair's breadth is rounding, not a missing token.
         if wait > each * 1e-6:
+            self._full_at[client] = full_at
             return wait
         self._full_at[client] = full_at + each
         self._full_at.move_to_end(client)
