@@ -81,7 +81,7 @@ class ServerConfig:
     max_connections: int = 4000
     max_connections_per_ip: int = 1000
     max_requests: int = 1000
-    max_buffer_bytes: int = 512 * 1024**2
+    max_buffer_bytes: int = 256 * 1024**2
 
     @property
     def listen_host(self) -> str:
