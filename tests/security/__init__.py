@@ -1,0 +1,1 @@
+"""The security checklist, case by case: docs/security.md names every test."""
