@@ -14,6 +14,7 @@ from tests.daemon import Daemon
 from tests.security.http import raw
 from tests.security.http.conftest import KEPT, KEPT_BODY
 from tests.system import memory
+from tests.system.wire import Client
 
 Send = Callable[..., raw.Answer]
 GIB = 1024**3
@@ -288,12 +289,11 @@ def test_no_banner_anywhere(send: Send) -> None:
 @pytest.mark.usefixtures("unchanged")
 def test_keys_are_what_they_are(daemon: Daemon, path: str, key: str) -> None:
     """Stored, listed and read under exactly that name, and deleted again."""
-    client = daemon.client()
     target = f"/unified/{path}"
     put = raw.send(daemon.port, raw.request("PUT", target, body=path.encode()))
     assert put.status == 200
-    listed = client.list_objects_v2(Bucket="unified")["Contents"]
-    assert sorted(each["Key"] for each in listed) == sorted([KEPT, key])
+    with Client(daemon.port) as client:
+        assert sorted(client.keys()) == sorted([KEPT, key])
     assert raw.send(daemon.port, raw.request("GET", target)).body == path.encode()
     assert raw.send(daemon.port, raw.request("DELETE", target)).status == 204
     assert raw.send(daemon.port, raw.request("GET", target)).status == 404
