@@ -21,6 +21,14 @@ __all__ = ["authority", "door", "logged", "make_door", "tls_by"]
 #: The object that is there before, and must be there after.
 KEPT, KEPT_BODY = "kept", b"the bytes that were there before"
 
+#: Tests wait for what they leave behind.
+QUICK_LEDGER = {
+    "lease": "2s",
+    "grace": "50ms",
+    "late": "50ms",
+    "collect_interval": "50ms",
+}
+
 _STATE = """
     select (select json_agg(o order by object_key) from objects o),
            (select json_agg(l order by copy_id) from object_locations l),
@@ -48,7 +56,7 @@ def ground(
 def daemon(ground: tuple[DatabaseConfig, BackendConfig]) -> Iterator[Daemon]:
     """A daemon with one object; at its end the ledger and its log are clean."""
     database, backend = ground
-    with Daemon(database, [backend]) as daemon:
+    with Daemon(database, [backend], ledger=QUICK_LEDGER) as daemon:
         raw.send(daemon.port, raw.request("PUT", f"/unified/{KEPT}", body=KEPT_BODY))
         yield daemon
         daemon.wait_clean()
