@@ -34,7 +34,8 @@ _STATE = """
            (select json_agg(l order by copy_id) from object_locations l),
            (select json_agg(json_build_array(backend_name, bytes_used, bytes_limit)
                             order by backend_name) from backend_quotas),
-           (select json_agg(u order by upload_id) from multipart_uploads u),
+           (select json_agg(u order by upload_id) from multipart_uploads u
+            where state = 'open'),
            (select json_agg(b order by bucket) from buckets b)
 """
 _LEFT_OVER = "select exists (select from object_locations where state <> 'live')"
