@@ -134,8 +134,10 @@ class Throttle:
         if not self._rate_limit.enabled or peer is None:
             return
         client = client_of(peer, forwarded, self._server.trusted_proxies)
-        wait = self._rate.take(group_of(client), self._clock.seconds())
+        group = group_of(client)
+        wait = self._rate.take(group, self._clock.seconds())
         if wait:
+            self._tell("rate_limit", f"by {group} ")
             raise TooManyRequests(headers={"Retry-After": str(math.ceil(wait))})
 
     @contextmanager
@@ -156,9 +158,13 @@ class Throttle:
         finally:
             self._held_bytes -= size
 
-    def _tell(self, what: str) -> None:
+    def _tell(self, what: str, who: str = "") -> None:
         """Log that clients are told to slow down, now and then."""
         now = self._clock.seconds()
         if abs(now - self._told_at.get(what, -math.inf)) >= TELL_SECONDS:
             self._told_at[what] = now
-            self.log.warn("{what} is reached: clients are told to slow down", what=what)
+            self.log.warn(
+                "{what} is reached {who}and clients are told to slow down",
+                what=what,
+                who=who,
+            )

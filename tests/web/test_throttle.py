@@ -127,20 +127,25 @@ class TestRequests:
     def test_the_log_tells_seldom(self, logged: list[LogEvent]) -> None:
         clock = Clock()
         server = ServerConfig(max_requests=1, max_buffer_bytes=1)
-        both = Throttle(server, NO_LIMIT, clock)
+        both = Throttle(server, RateLimitConfig(True, 0.01, 1), clock)
+        both.admit("192.0.2.1", [], 1)
         for _ in range(25):
             with pytest.raises(SlowDown):
                 both.admit(None, [], 2)
             with pytest.raises(SlowDown):
                 both.transfer(2).__enter__()
+            with pytest.raises(TooManyRequests):
+                both.admit("192.0.2.1", [], 1)
             clock.advance(1)
         lines = [str(formatEvent(event)) for event in logged]
-        assert len(lines) == 6
+        assert len(lines) == 9
         assert all(event["log_level"] is LogLevel.warn for event in logged)
         assert {line.split(" ")[0] for line in lines} == {
             "server.max_requests",
             "server.max_buffer_bytes",
+            "rate_limit",
         }
+        assert any(" by 192.0.2.1 " in line for line in lines)
 
 
 def assert_slow_down(answer: Response, status: int = 503) -> None:
