@@ -175,7 +175,8 @@ async def test_an_address_that_is_taken(opened: Open) -> None:
 
 def test_a_certificate_that_cannot_be_used(authority: Authority) -> None:
     tls = evolve(authority.issue().config(), key_file="/nowhere/key.pem")
-    with pytest.raises(ConfigError, match=r"^server\.tls\.key_file: /nowhere/key\.pem: "):
+    where = r"^server\.tls\.key_file: /nowhere/key\.pem: cannot be read: "
+    with pytest.raises(ConfigError, match=where):
         Front(make_config(tls=tls), reactor=reactor, now=now)
 
 

@@ -33,73 +33,126 @@ CHUNKED = "Transfer-Encoding: chunked\r\n"
 
 # Id, request, answer. None of them may be followed by another request.
 REFUSED: list[tuple[str, str, tuple[int, str]]] = [
-    ("60-cl-te", f"{PUT}Content-Length: 5\r\n{CHUNKED}\r\n0\r\n\r\n{SMUGGLED}", BAD),
-    ("60-te-cl", f"{PUT}{CHUNKED}Content-Length: 5\r\n\r\n0\r\n\r\n{SMUGGLED}", BAD),
-    ("60-te-te", f"{PUT}{CHUNKED}{CHUNKED}\r\n0\r\n\r\n{SMUGGLED}", BAD),
-    ("60-cl-cl", f"{PUT}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", BAD),
-    ("60-cl-cl-other", f"{PUT}Content-Length: 5\r\nContent-Length: 6\r\n\r\nh", BAD),
-    ("60-cl-plus", f"{PUT}Content-Length: +5\r\n\r\nhello", BAD),
-    ("60-cl-minus", f"{PUT}Content-Length: -5\r\n\r\nhello", BAD),
-    ("60-cl-list", f"{PUT}Content-Length: 5,5\r\n\r\nhello", BAD),
-    ("60-cl-hex", f"{PUT}Content-Length: 0x5\r\n\r\nhello", BAD),
-    ("60-cl-space", f"{PUT}Content-Length: 5 5\r\n\r\nhello", BAD),
-    ("60-cl-empty", f"{PUT}Content-Length:\r\n\r\nhello", BAD),
-    ("60-cl-digits-of-another-script", f"{PUT}Content-Length: \xb2\r\n\r\nhe", BAD),
-    ("60-te-xchunked", f"{PUT}Transfer-Encoding: xchunked\r\n\r\n{SMUGGLED}", UNKNOWN),
-    ("60-te-list", f"{PUT}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", UNKNOWN),
-    ("60-te-quoted", f'{PUT}Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n', UNKNOWN),
-    ("60-te-tab", f"{PUT}Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n", UNKNOWN),
-    ("60-te-name-space", f"{PUT}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", BAD),
-    ("60-te-1.0", PUT.replace("1.1", "1.0") + f"{CHUNKED}\r\n0\r\n\r\n", BAD),
-    ("60-obs-fold", f"{PUT}X: a\r\n b\r\nContent-Length: 0\r\n\r\n", BAD),
-    ("60-bare-cr", f"{PUT}X: a\rContent-Length: 0\r\n\r\n", BAD),
-    ("60-bare-lf", f"{PUT}X: a\nContent-Length: 0\r\n\r\n", BAD),
-    ("60-nul", f"{PUT}X: a\0b\r\nContent-Length: 0\r\n\r\n", BAD),
-    ("61-te-identity", f"{PUT}Transfer-Encoding: identity\r\n\r\n{SMUGGLED}", BAD),
-    ("61-two-hosts", f"{GET}Host: a\r\nHost: b\r\n\r\n", BAD),
-    ("61-host-twice", f"{GET}Host: a\r\nHost: a\r\n\r\n", BAD),
-    ("61-no-host", f"{GET}\r\n", BAD),
-    ("61-no-host-1.0", GET.replace("1.1", "1.0") + "\r\n", BAD),
     (
-        "61-absolute-form",
+        "case-60-cl-te",
+        f"{PUT}Content-Length: 5\r\n{CHUNKED}\r\n0\r\n\r\n{SMUGGLED}",
+        BAD,
+    ),
+    (
+        "case-60-te-cl",
+        f"{PUT}{CHUNKED}Content-Length: 5\r\n\r\n0\r\n\r\n{SMUGGLED}",
+        BAD,
+    ),
+    ("case-60-te-te", f"{PUT}{CHUNKED}{CHUNKED}\r\n0\r\n\r\n{SMUGGLED}", BAD),
+    ("case-60-cl-cl", f"{PUT}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", BAD),
+    (
+        "case-60-cl-cl-other",
+        f"{PUT}Content-Length: 5\r\nContent-Length: 6\r\n\r\nh",
+        BAD,
+    ),
+    ("case-60-cl-plus", f"{PUT}Content-Length: +5\r\n\r\nhello", BAD),
+    ("case-60-cl-minus", f"{PUT}Content-Length: -5\r\n\r\nhello", BAD),
+    ("case-60-cl-list", f"{PUT}Content-Length: 5,5\r\n\r\nhello", BAD),
+    ("case-60-cl-hex", f"{PUT}Content-Length: 0x5\r\n\r\nhello", BAD),
+    ("case-60-cl-space", f"{PUT}Content-Length: 5 5\r\n\r\nhello", BAD),
+    ("case-60-cl-empty", f"{PUT}Content-Length:\r\n\r\nhello", BAD),
+    (
+        "case-60-cl-digits-of-another-script",
+        f"{PUT}Content-Length: \xb2\r\n\r\nhe",
+        BAD,
+    ),
+    (
+        "case-60-te-xchunked",
+        f"{PUT}Transfer-Encoding: xchunked\r\n\r\n{SMUGGLED}",
+        UNKNOWN,
+    ),
+    (
+        "case-60-te-list",
+        f"{PUT}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        UNKNOWN,
+    ),
+    (
+        "case-60-te-quoted",
+        f'{PUT}Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
+        UNKNOWN,
+    ),
+    ("case-60-te-tab", f"{PUT}Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n", UNKNOWN),
+    (
+        "case-60-te-name-space",
+        f"{PUT}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        BAD,
+    ),
+    ("case-60-te-1.0", PUT.replace("1.1", "1.0") + f"{CHUNKED}\r\n0\r\n\r\n", BAD),
+    ("case-60-obs-fold", f"{PUT}X: a\r\n b\r\nContent-Length: 0\r\n\r\n", BAD),
+    ("case-60-bare-cr", f"{PUT}X: a\rContent-Length: 0\r\n\r\n", BAD),
+    ("case-60-bare-lf", f"{PUT}X: a\nContent-Length: 0\r\n\r\n", BAD),
+    ("case-60-nul", f"{PUT}X: a\0b\r\nContent-Length: 0\r\n\r\n", BAD),
+    ("case-61-te-identity", f"{PUT}Transfer-Encoding: identity\r\n\r\n{SMUGGLED}", BAD),
+    ("case-61-two-hosts", f"{GET}Host: a\r\nHost: b\r\n\r\n", BAD),
+    ("case-61-host-twice", f"{GET}Host: a\r\nHost: a\r\n\r\n", BAD),
+    ("case-61-no-host", f"{GET}\r\n", BAD),
+    ("case-61-no-host-1.0", GET.replace("1.1", "1.0") + "\r\n", BAD),
+    (
+        "case-61-absolute-form",
         GET.replace("GET /", "GET http://evil/") + "Host: localhost\r\n\r\n",
         URI,
     ),
-    ("61-authority-form", "GET localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n", URI),
-    ("61-asterisk-form", "GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", URI),
-    ("62-no-length", f"{PUT}\r\n", (411, "MissingContentLength")),
-    ("62-chunked", f"{PUT}{CHUNKED}\r\n0\r\n\r\n", (411, "MissingContentLength")),
-    ("63-over-5-GiB", f"{PUT}Content-Length: {5 * GIB + 1}\r\n\r\n", TOO_LARGE),
-    ("63-over-63-bits", f"{PUT}Content-Length: {2**63}\r\n\r\n", TOO_LARGE),
-    ("63-10^26", f"{PUT}Content-Length: {10**26}\r\n\r\n", TOO_LARGE),
-    ("63-5000-digits", f"{PUT}Content-Length: {'9' * 5000}\r\n\r\n", TOO_LARGE),
-    ("65-one-header", f"{GET}Host: h\r\nX: {'a' * 8200}\r\n\r\n", HEADERS),
-    ("65-no-line-end", f"{GET}Host: h\r\nX: {'a' * 70_000}", HEADERS),
-    ("65-many-headers", f"{GET}Host: h\r\n" + "X: a\r\n" * 2000 + "\r\n", HEADERS),
-    ("65-many-small", f"{GET}Host: h\r\n" + "a:\r\n" * 301 + "\r\n", HEADERS),
-    ("65-request-line", f"GET /{'k' * 20_000} HTTP/1.1\r\nHost: h\r\n\r\n", URI),
-    ("66-metadata", f"{PUT}x-amz-meta-a: {'m' * 2048}\r\nContent-Length: 1\r\n\r\nx",
-     (400, "MetadataTooLarge")),
+    (
+        "case-61-authority-form",
+        "GET localhost:1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        URI,
+    ),
+    ("case-61-asterisk-form", "GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", URI),
+    ("case-62-no-length", f"{PUT}\r\n", (411, "MissingContentLength")),
+    ("case-62-chunked", f"{PUT}{CHUNKED}\r\n0\r\n\r\n", (411, "MissingContentLength")),
+    ("case-63-over-5-GiB", f"{PUT}Content-Length: {5 * GIB + 1}\r\n\r\n", TOO_LARGE),
+    ("case-63-over-63-bits", f"{PUT}Content-Length: {2**63}\r\n\r\n", TOO_LARGE),
+    ("case-63-10^26", f"{PUT}Content-Length: {10**26}\r\n\r\n", TOO_LARGE),
+    ("case-63-5000-digits", f"{PUT}Content-Length: {'9' * 5000}\r\n\r\n", TOO_LARGE),
+    ("case-65-one-header", f"{GET}Host: h\r\nX: {'a' * 8200}\r\n\r\n", HEADERS),
+    ("case-65-no-line-end", f"{GET}Host: h\r\nX: {'a' * 70_000}", HEADERS),
+    ("case-65-many-headers", f"{GET}Host: h\r\n" + "X: a\r\n" * 2000 + "\r\n", HEADERS),
+    ("case-65-many-small", f"{GET}Host: h\r\n" + "a:\r\n" * 301 + "\r\n", HEADERS),
+    ("case-65-request-line", f"GET /{'k' * 20_000} HTTP/1.1\r\nHost: h\r\n\r\n", URI),
+    (
+        "case-66-metadata",
+        f"{PUT}x-amz-meta-a: {'m' * 2048}\r\nContent-Length: 1\r\n\r\nx",
+        (400, "MetadataTooLarge"),
+    ),
     *(
-        (f"70-{verb.lower()}",
-         f"{verb} /unified/{KEPT} HTTP/1.1\r\nHost: h\r\n{raw.SIGNED}\r\n\r\n",
-         (405, "MethodNotAllowed"))
+        (
+            f"case-70-{verb.lower()}",
+            f"{verb} /unified/{KEPT} HTTP/1.1\r\nHost: h\r\n{raw.SIGNED}\r\n\r\n",
+            (405, "MethodNotAllowed"),
+        )
         for verb in ("TRACE", "PATCH", "LOCK", "PROPFIND", "BREW", "get")
     ),
-    ("70-connect", "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n",
-     (405, "MethodNotAllowed")),
-    ("73-no-version", "GET /\r\nHost: h\r\n\r\n", BAD),
-    ("73-http-2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BAD),
-    ("73-no-http", "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", BAD),
-    ("73-bad-method", "G(T / HTTP/1.1\r\nHost: h\r\n\r\n", BAD),
-    ("73-no-colon", f"{GET}Host: h\r\nnonsense\r\n\r\n", BAD),
-    ("74-key-1025", raw.request("PUT", "/unified/" + "k" * 1025, body=b"x").decode(),
-     (400, "KeyTooLongError")),
-    ("74-key-1026-escaped",
-     raw.request("PUT", "/unified/" + "%C3%A9" * 513, body=b"x").decode(),
-     (400, "KeyTooLongError")),
+    (
+        "case-70-connect",
+        "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n",
+        (405, "MethodNotAllowed"),
+    ),
+    ("case-73-no-version", "GET /\r\nHost: h\r\n\r\n", BAD),
+    ("case-73-http-2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BAD),
+    ("case-73-no-http", "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", BAD),
+    ("case-73-bad-method", "G(T / HTTP/1.1\r\nHost: h\r\n\r\n", BAD),
+    ("case-73-no-colon", f"{GET}Host: h\r\nnonsense\r\n\r\n", BAD),
+    (
+        "case-74-key-1025",
+        raw.request("PUT", "/unified/" + "k" * 1025, body=b"x").decode(),
+        (400, "KeyTooLongError"),
+    ),
+    (
+        "case-74-key-1026-escaped",
+        raw.request("PUT", "/unified/" + "%C3%A9" * 513, body=b"x").decode(),
+        (400, "KeyTooLongError"),
+    ),
     *(
-        (f"75-{name}", raw.request(verb, f"/unified/{path}").decode("latin-1"), URI)
+        (
+            f"case-75-{name}",
+            raw.request(verb, f"/unified/{path}").decode("latin-1"),
+            URI,
+        )
         for name, path in (
             ("ff", "%FF"),
             ("surrogate", "%ED%A0%80"),
@@ -111,19 +164,31 @@ REFUSED: list[tuple[str, str, tuple[int, str]]] = [
         )
         for verb in ("GET", "DELETE")
     ),
-    ("76-key", raw.request("GET", "/unified/a%00b").decode(), URI),
-    ("76-bucket", raw.request("GET", "/uni%00fied").decode(), URI),
-    ("76-query", raw.request("GET", "/unified?prefix=a%00").decode(), URI),
-]  # fmt: skip
+    ("case-76-key", raw.request("GET", "/unified/a%00b").decode(), URI),
+    ("case-76-bucket", raw.request("GET", "/uni%00fied").decode(), URI),
+    ("case-76-query", raw.request("GET", "/unified?prefix=a%00").decode(), URI),
+]
 
 
 # What was not understood to its end is the connection's last request.
-CLOSES = ("60-", "61-te", "65-one", "65-no", "65-many", "62-chunked", "63-", "73-")
+CLOSES = tuple(
+    f"case-{name}"
+    for name in (
+        "60-",
+        "61-te",
+        "62-chunked",
+        "63-",
+        "65-one",
+        "65-no",
+        "65-many",
+        "73",
+    )
+)
 
 
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
-    [pytest.param(*each, id=f"case-{each[0]}") for each in REFUSED],
+    [pytest.param(*each, id=each[0]) for each in REFUSED],
 )
 @pytest.mark.usefixtures("unchanged")
 def test_refused(send: Send, name: str, text: str, expected: tuple[int, str]) -> None:
