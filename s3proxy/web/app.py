@@ -60,6 +60,7 @@ Handler = Callable[[Any, Body, Identity], Awaitable[Answer | Later]]
 Answerer = Callable[[S3Request], Awaitable[Answer]]
 
 _METHODS = frozenset(method.encode() for method in METHODS) | {b"OPTIONS"}
+_COPIES = (operation.CopyObject, operation.UploadPartCopy)
 _ALLOW = {"Allow": ", ".join(sorted(METHODS))}
 
 
@@ -196,16 +197,18 @@ class App:
             and not isinstance(op, operation.CreateBucket)
         ):
             raise NoSuchBucket(fields={"BucketName": bucket})
-        with self._throttle.transfer(request.body.length):
+        # A copy's bytes come from a backend, and after this answer has begun.
+        length = None if isinstance(op, _COPIES) else request.body.length
+        with self._throttle.transfer(length):
             answer = await self._handlers[type(op)](op, request.body, identity)
-        if isinstance(answer, Later):
-            return await patiently(
-                answer.begin(),
-                request.keep_alive,
-                clock=self._clock,
-                first_seconds=self._limits.patience_seconds,
-                each_seconds=self._limits.beat_seconds,
-            )
+            if isinstance(answer, Later):
+                return await patiently(
+                    answer.begin(),
+                    request.keep_alive,
+                    clock=self._clock,
+                    first_seconds=self._limits.patience_seconds,
+                    each_seconds=self._limits.beat_seconds,
+                )
         return answer
 
     async def _send(self, request: S3Request, answer: Answer) -> None:

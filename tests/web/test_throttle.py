@@ -271,6 +271,23 @@ class TestOnTheWire:
         gate.callback(None)
 
     @pytest_twisted.ensureDeferred
+    async def test_no_memory_for_a_copy(self, make_door: MakeDoor) -> None:
+        """Its bytes pass through as well, as long as it lasts."""
+        door = make_door(max_buffer_bytes=MIB)
+        door.copies.gate = Deferred()
+        copy = request("PUT", "/unified/k", "x-amz-copy-source: /unified/a")
+        first = await door.connect()
+        first.send(copy)
+        await door.until(lambda: door.copies.ops)
+        second = await door.connect()
+        second.send(copy)
+        assert_slow_down(await second.response())
+        door.copies.gate.callback(None)
+        assert (await first.response()).status == 200
+        second.send(copy)
+        assert (await second.response()).status == 200
+
+    @pytest_twisted.ensureDeferred
     async def test_no_memory_for_a_get(self, make_door: MakeDoor) -> None:
         """The reader that was opened is closed again, and room is given back."""
         door = make_door(max_buffer_bytes=MIB)
