@@ -57,11 +57,13 @@ setup(
         # docs/decisions.md says why each is in, and why the two floors are there.
         "attrs>=23.2",
         "awscrt",
+        "cryptography",
         "defusedxml",
         "klein>=24.8",
         "opentelemetry-sdk",
         "prometheus-client",
         "psycopg2-binary",
+        "pyopenssl>=25",
         "pyyaml",
         "treq",
         "twisted[tls]>=26.4",

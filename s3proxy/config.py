@@ -14,6 +14,7 @@ from s3proxy import config_values as values
 from s3proxy.config_credentials import read_credentials
 from s3proxy.config_model import (
     SSL_MODES,
+    TLS_VERSIONS,
     AuthConfig,
     BackendConfig,
     Config,
@@ -22,8 +23,10 @@ from s3proxy.config_model import (
     LedgerConfig,
     MetricsConfig,
     MultipartConfig,
+    RateLimitConfig,
     ServerConfig,
     TelemetryConfig,
+    TlsConfig,
     TracingConfig,
     reserved_names,
 )
@@ -39,8 +42,10 @@ __all__ = [
     "LedgerConfig",
     "MetricsConfig",
     "MultipartConfig",
+    "RateLimitConfig",
     "ServerConfig",
     "TelemetryConfig",
+    "TlsConfig",
     "TracingConfig",
     "load",
 ]
@@ -62,6 +67,7 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
     config = Config(
         data_dir=Path(root.get("data_dir", values.path, str(default_data_dir))),
         server=_server(root.section("server"), telemetry.metrics),
+        rate_limit=_rate_limit(root.section("rate_limit")),
         auth=auth,
         credentials=read_credentials(
             root.sections("credentials"),
@@ -82,6 +88,7 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
 
 def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
     default = ServerConfig()
+    count = values.whole("a whole number from 1 to 1000000", 1, 1_000_000)
     server = ServerConfig(
         listen_addr=section.get("listen_addr", values.address, default.listen_addr),
         virtual_bucket=section.get(
@@ -95,11 +102,54 @@ def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
         require_signed_payload=section.get(
             "require_signed_payload", values.boolean, default.require_signed_payload
         ),
+        tls=_tls(section.section("tls")) if "tls" in section else None,
+        trusted_proxies=section.get(
+            "trusted_proxies", values.networks, default.trusted_proxies
+        ),
+        max_connections=section.get("max_connections", count, default.max_connections),
+        max_connections_per_ip=section.get(
+            "max_connections_per_ip", count, default.max_connections_per_ip
+        ),
+        max_requests=section.get("max_requests", count, default.max_requests),
+        max_buffer_bytes=section.get(
+            "max_buffer_bytes",
+            values.whole("a whole number of bytes, at least 16777216", 16 * 1024**2),
+            default.max_buffer_bytes,
+        ),
     )
     if server.virtual_bucket in reserved_names(metrics.path):
         section.problem("virtual_bucket", "want another name than a path of the server")
     section.finish()
     return server
+
+
+def _tls(section: Section) -> TlsConfig:
+    tls = TlsConfig(
+        cert_file=section.get("cert_file", values.path, "", required=True),
+        key_file=section.get("key_file", values.path, "", required=True),
+        min_version=section.get("min_version", values.one_of(*TLS_VERSIONS), "1.2"),
+    )
+    section.finish()
+    return tls
+
+
+def _rate_limit(section: Section) -> RateLimitConfig:
+    default = RateLimitConfig()
+    rate_limit = RateLimitConfig(
+        enabled=section.get("enabled", values.boolean, default.enabled),
+        requests_per_sec=section.get(
+            "requests_per_sec",
+            values.number("a number from 0.001 to 1000000", 0.001, 1e6),
+            default.requests_per_sec,
+        ),
+        burst=section.get(
+            "burst",
+            values.whole("a whole number from 1 to 1000000", 1, 1_000_000),
+            default.burst,
+        ),
+    )
+    section.finish()
+    return rate_limit
 
 
 def _auth(section: Section) -> AuthConfig:
@@ -191,6 +241,7 @@ def _telemetry(section: Section) -> TelemetryConfig:
         metrics=MetricsConfig(
             enabled=metrics.get("enabled", values.boolean, False),
             path=metrics.get("path", values.metrics_path, "/metrics"),
+            listen_addr=metrics.get("listen_addr", values.address, None),
         ),
         tracing=TracingConfig(
             enabled=tracing.get("enabled", values.boolean, False),

@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from s3proxy.config_values import split_address
+from s3proxy.config_values import Network, split_address
 from s3proxy.model import Grant
 
 SSL_MODES: Final = (
@@ -23,6 +23,39 @@ SSL_MODES: Final = (
     "verify-ca",
     "verify-full",
 )
+
+
+#: Oldest version of TLS that is spoken.
+TLS_VERSIONS: Final = ("1.2", "1.3")
+
+
+@frozen
+class TlsConfig:
+    """
+    What TLS clients are shown.
+
+    :ivar cert_file: PEM: the certificate, then those between it and its authority.
+    :ivar key_file: PEM, without a pass phrase.
+    :ivar min_version: One of :data:`TLS_VERSIONS`.
+    """
+
+    cert_file: str
+    key_file: str
+    min_version: str = "1.2"
+
+
+@frozen
+class RateLimitConfig:
+    """
+    Requests of one client address.
+
+    :ivar requests_per_sec: What an address may send in the long run.
+    :ivar burst: What it may send at once, when it has been silent.
+    """
+
+    enabled: bool = False
+    requests_per_sec: float = 100.0
+    burst: int = 200
 
 
 @frozen
@@ -36,12 +69,24 @@ class ServerConfig:
     :ivar max_object_size: The largest accepted body, in bytes.
     :ivar require_signed_payload: Refuse signed requests over plain HTTP whose bodies
         are not signed.
+    :ivar tls: None = plain HTTP.
+    :ivar trusted_proxies: Whose ``X-Forwarded-For`` is believed.
+    :ivar max_connections: Of all clients together.
+    :ivar max_connections_per_ip: Of one address that is no trusted proxy's.
+    :ivar max_requests: At work at once.
+    :ivar max_buffer_bytes: What transfers under way may hold in memory, at worst.
     """
 
     listen_addr: str = "0.0.0.0:9000"
     virtual_bucket: str = "unified"
     max_object_size: int = 5 * 1024**3
     require_signed_payload: bool = False
+    tls: TlsConfig | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    max_connections: int = 4000
+    max_connections_per_ip: int = 1000
+    max_requests: int = 1000
+    max_buffer_bytes: int = 256 * 1024**2
 
     @property
     def listen_host(self) -> str:
@@ -144,10 +189,16 @@ class BackendConfig:
 
 @frozen
 class MetricsConfig:
-    """Prometheus metrics; *path* is where they are served."""
+    """
+    Prometheus metrics.
+
+    :ivar path: Where they are served.
+    :ivar listen_addr: A listener of their own; None = beside S3, for every client.
+    """
 
     enabled: bool = False
     path: str = "/metrics"
+    listen_addr: str | None = None
 
 
 @frozen
@@ -214,6 +265,7 @@ class Config:
 
     data_dir: Path
     server: ServerConfig = ServerConfig()
+    rate_limit: RateLimitConfig = RateLimitConfig()
     auth: AuthConfig = AuthConfig()
     credentials: tuple[CredentialConfig, ...] = ()
     database: DatabaseConfig | None = None

@@ -23,6 +23,7 @@ MAX_BYTES: Final = 2**63 - 1
 MAX_SECONDS: Final = 366 * 86400.0
 
 ToText = Callable[[object], str]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_STEP = re.compile(r"([0-9.]+)(ms|s|m|h|d)")
@@ -287,3 +288,13 @@ def metrics_path(value: object) -> str:
     ):
         _unfit("a path such as /metrics, other than /health")
     return str(value)
+
+
+def networks(value: object) -> tuple[Network, ...]:
+    """A list of addresses and networks (``10.0.0.0/8``, ``::1``)."""
+    try:
+        if not isinstance(value, list) or not all(type(x) is str for x in value):
+            raise ValueError
+        return tuple(ipaddress.ip_network(each) for each in value)
+    except ValueError:
+        _unfit('a list of addresses and networks, such as ["10.0.0.0/8", "::1"]')

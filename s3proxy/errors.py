@@ -379,6 +379,12 @@ class SlowDown(S3Error):
     code, status, default_message = "SlowDown", 503, "Please reduce your request rate."
 
 
+class TooManyRequests(SlowDown):
+    """429: one client sends more requests than ``rate_limit`` allows."""
+
+    status = 429
+
+
 class XAmzContentSHA256Mismatch(S3Error):
     """400: the body is not what x-amz-content-sha256 says."""
 

@@ -19,7 +19,6 @@ from attrs import evolve
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from s3proxy.admission import Admission, open_admission
@@ -28,8 +27,9 @@ from s3proxy.commands.runner import exit_with
 from s3proxy.config import Config
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.keys import client_keys
-from s3proxy.errors import StoreError
+from s3proxy.errors import ConfigError, StoreError
 from s3proxy.foundation import Foundation, open_foundation, register
+from s3proxy.front import Front
 from s3proxy.jobs.collecting import Collector
 from s3proxy.jobs.expiring import Expirer
 from s3proxy.jobs.manifesting import Manifester
@@ -105,7 +105,7 @@ class Daemon(Service):
         self._hung_up = False
         self._foundation: Foundation | None = None
         self._site: StreamingSite | None = None
-        self._port: IListeningPort | None = None
+        self._front: Front | None = None
         self._jobs = Jobs()
         self._starting: Deferred[None] | None = None
 
@@ -133,7 +133,7 @@ class Daemon(Service):
         try:
             await self._start()
             return
-        except (StoreError, EmbeddedError, CannotListenError) as why:
+        except (ConfigError, StoreError, EmbeddedError, CannotListenError) as why:
             self.log.critical("s3proxy cannot start: {why}", why=why)
         except CancelledError:
             self.log.info("stopped before it had started")
@@ -146,6 +146,7 @@ class Daemon(Service):
 
     async def _start(self) -> None:
         config = self.config
+        front = self._front = Front(config, reactor=self.reactor, now=_now)
         foundation = await open_foundation(config, reactor=self.reactor)
         self._foundation = foundation
         await register(foundation, self.accept_moved)
@@ -155,12 +156,12 @@ class Daemon(Service):
         made = PostgresBuckets(foundation.pool, config.ledger.late_seconds)
         admission = await open_admission(config, foundation.registry, made, _now)
         self._site = self._make_site(foundation, admission)
-        self._port = self._listen(self._site)
+        address: Any = front.open(self._site).getHost()
         self._jobs.start()
-        address: Any = self._port.getHost()
         self.log.info(
-            "serving bucket {bucket} on {host}:{port} from {backends}",
+            "serving bucket {bucket} on {scheme}{host}:{port} from {backends}",
             bucket=bucket,
+            scheme="https://" if config.server.tls is not None else "",
             host=address.host,
             port=address.port,
             backends=", ".join(foundation.backends),
@@ -172,7 +173,9 @@ class Daemon(Service):
             self._out.flush()
         for each in foundation.backends.values():
             Deferred.fromCoroutine(self._warn_if_versioned(each))
-        self._reloader = Reloader(config, self._reread, [admission.applier])
+        self._reloader = Reloader(
+            config, self._reread, [admission.applier, front.applier]
+        )
         if self._hung_up:
             self._reloader.soon()
         # What there is now stays, and what requests leave is mostly free of cycles: to
@@ -255,7 +258,7 @@ class Daemon(Service):
                 self.reactor,
             ),
         ]
-        metrics = self.config.telemetry.metrics
+        assert self._front is not None
         return make_site(
             objects,
             admission.authenticator,
@@ -265,15 +268,10 @@ class Daemon(Service):
             buckets=admission.directory,
             clock=self.reactor,
             now=_now,
-            metrics_path=metrics.path if metrics.enabled else None,
+            metrics_path=self._front.metrics_path,
+            registry=self._front.registry,
+            throttle=self._front.throttle,
         )
-
-    def _listen(self, site: StreamingSite) -> IListeningPort:
-        host, _, port = self.config.server.listen_addr.rpartition(":")
-        listening: IListeningPort = self.reactor.listenTCP(
-            int(port), site, backlog=511, interface=host.strip("[]")
-        )
-        return listening
 
     async def _warn_if_versioned(self, backend: Any) -> None:
         if await backend.versioned():
@@ -289,8 +287,8 @@ class Daemon(Service):
             self._starting.cancel()
             await _ended(self._starting)
         try:
-            if self._port is not None:
-                await _ended(self._port.stopListening())
+            if self._front is not None:
+                await self._front.close()
             if self._site is not None:
                 await self._site.drain.drain(DRAIN_SECONDS)
             await self._jobs.stop()

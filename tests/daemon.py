@@ -46,6 +46,8 @@ class Daemon:
     ``with Daemon(database, backends) as daemon: daemon.client().put_object(…)``
 
     :param module: What runs it: ``s3proxy`` or a test's own that breaks something.
+    :param ca_file: Of a daemon that speaks TLS: what clients trust.
+    :param sections: More of the configuration.
     """
 
     def __init__(
@@ -56,9 +58,12 @@ class Daemon:
         ledger: Mapping[str, str] | None = None,
         server: Mapping[str, Any] | None = None,
         module: str = "s3proxy",
+        ca_file: Path | None = None,
+        **sections: Any,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="s3p-daemon-", dir="/var/tmp"))
         self.module = module
+        self.ca_file = ca_file
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.log = self.directory / "log"
@@ -94,6 +99,7 @@ class Daemon:
                         for each in backends
                     ],
                     "ledger": dict(SHORT_LEDGER if ledger is None else ledger),
+                    **sections,
                 }
             )
         )
@@ -166,7 +172,8 @@ class Daemon:
     @property
     def endpoint(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "http" if self.ca_file is None else "https"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     def configure(self, **sections: Any) -> None:
         """Change whole sections of the configuration file; None takes one out."""
@@ -196,6 +203,7 @@ class Daemon:
             aws_access_key_id=key[0],
             aws_secret_access_key=key[1],
             region_name="us-east-1",
+            verify=None if self.ca_file is None else str(self.ca_file),
             config=ClientConfig(**options),
         )
 

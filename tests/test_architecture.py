@@ -34,6 +34,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "commands": LANGUAGE | {"manager", "config", "telemetry"},
     "banner": BASE | {"config"},
     "reload": BASE | {"config"},
+    "front": BASE | {"config", "reload", "telemetry", "web"},
 }
 #: The composition roots, which know all rooms.
 ROOTS = {"service", "foundation", "admission", "tap", "cli", "__init__", "__main__"}

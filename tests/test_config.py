@@ -18,8 +18,10 @@ from s3proxy.config import (
     DatabaseConfig,
     LedgerConfig,
     MetricsConfig,
+    RateLimitConfig,
     ServerConfig,
     TelemetryConfig,
+    TlsConfig,
     TracingConfig,
 )
 from tests.config_documents import BACKEND, DATABASE, HERE, read
@@ -124,6 +126,8 @@ def test_example_file_names_every_key() -> None:
     sections: list[tuple[Any, dict[str, Any]]] = [
         (config, document),
         (config.server, document["server"]),
+        (config.server.tls, document["server"]["tls"]),
+        (config.rate_limit, document["rate_limit"]),
         (config.auth, document["auth"]),
         (config.credentials[0], document["credentials"][0]),
         (config.database, document["database"]),
@@ -143,7 +147,9 @@ def test_example_file_names_every_key() -> None:
 def test_example_file_tells_the_defaults() -> None:
     """What config.example.yaml says about the ledger's defaults is so."""
     assert read(EXAMPLE).ledger == LedgerConfig()
-    assert read(EXAMPLE).server == ServerConfig()
+    server = read(EXAMPLE).server
+    assert attrs.evolve(server, tls=None, trusted_proxies=()) == ServerConfig()
+    assert read(EXAMPLE).rate_limit == RateLimitConfig()
 
 
 def test_secrets_are_not_in_the_repr() -> None:
@@ -166,6 +172,29 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_listen_addresses(address: str, host: str, port: int) -> None:
     server = read({"server": {"listen_addr": address}}).server
     assert (server.listen_host, server.listen_port) == (host, port)
+
+
+def test_tls() -> None:
+    given = {"cert_file": "c.pem", "key_file": "k.pem"}
+    assert read({"server": {"tls": given}}).server.tls == TlsConfig("c.pem", "k.pem")
+    newest = read({"server": {"tls": {**given, "min_version": "1.3"}}}).server.tls
+    assert newest == TlsConfig("c.pem", "k.pem", "1.3")
+    assert read({}).server.tls is None
+
+
+def test_trusted_proxies() -> None:
+    given = ["10.0.0.0/8", "::1", "192.168.1.7"]
+    server = read({"server": {"trusted_proxies": given}}).server
+    assert [str(each) for each in server.trusted_proxies] == [
+        "10.0.0.0/8",
+        "::1/128",
+        "192.168.1.7/32",
+    ]
+
+
+def test_a_rate_below_one() -> None:
+    limit = read({"rate_limit": {"enabled": True, "requests_per_sec": 0.5}}).rate_limit
+    assert limit == RateLimitConfig(True, 0.5, 200)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +289,7 @@ def test_the_documentation_names_every_key() -> None:
                     found |= paths(keys, f"{prefix}{key}.name.")
             elif isinstance(inner, dict):
                 found |= paths(inner, f"{prefix}{key}.")
-            elif isinstance(inner, list):
+            elif isinstance(inner, list) and isinstance(inner[0], dict):
                 found |= paths(inner[0], f"{prefix}{key}[].")
             else:
                 found.add(f"{prefix}{key}")

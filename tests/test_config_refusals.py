@@ -47,6 +47,54 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
     ("server", {"max_object_size": True}, "server.max_object_size", "want a whole"),
     ("server", {"max_object_size": 1.5}, "server.max_object_size", "want a whole"),
     ("server", {"max_object_size": 2**63}, "server.max_object_size", "want a whole"),
+    ("server", {"tls": None}, "server.tls", "want keys with values, got nothing"),
+    ("server", {"tls": {"key_file": "k"}}, "server.tls.cert_file", "is missing"),
+    ("server", {"tls": {"cert_file": "c"}}, "server.tls.key_file", "is missing"),
+    (
+        "server",
+        {"tls": {"cert_file": "c", "key_file": "k", "min_version": 1.2}},
+        "server.tls.min_version",
+        "want one of 1.2, 1.3",
+    ),
+    (
+        "server",
+        {"tls": {"cert_file": "c", "key_file": "k", "pass": "x"}},
+        "server.tls.pass",
+        "unknown key, want one of cert_file,",
+    ),
+    *(
+        ("server", {"trusted_proxies": value}, "server.trusted_proxies", "want a list")
+        for value in ("10.0.0.0/8", ["10.0.0.1/8"], ["proxy"], [7], {"a": "b"}, None)
+    ),
+    *(
+        ("server", {key: value}, f"server.{key}", "want a whole number from 1")
+        for key in ("max_connections", "max_connections_per_ip", "max_requests")
+        for value in (0, -1, 1.5, "many", 10**7)
+    ),
+    (
+        "server",
+        {"max_buffer_bytes": 1024},
+        "server.max_buffer_bytes",
+        "want a whole number of bytes, at least 16777216",
+    ),
+    ("", {"rate_limit": []}, "rate_limit", "want keys with values, got a list"),
+    ("", {"rate_limit": {"enabled": 1}}, "rate_limit.enabled", "want true or false"),
+    ("", {"rate_limit": {"burst": 0}}, "rate_limit.burst", "want a whole number from"),
+    *(
+        (
+            "",
+            {"rate_limit": {"requests_per_sec": value}},
+            "rate_limit.requests_per_sec",
+            "want a number from 0.001",
+        )
+        for value in (0, -1, "fast", float("inf"), float("nan"))
+    ),
+    (
+        "",
+        {"telemetry": {"metrics": {"listen_addr": 9100}}},
+        "telemetry.metrics.listen_addr",
+        'want "host:port"',
+    ),
     ("auth", {"token": ""}, "auth.token", "want text in quotes, not empty"),
     ("auth", {"token": " x"}, "auth.token", "want text without blanks at its ends"),
     ("auth", {"token": "é"}, "auth.token", "want text in ASCII, got text"),

@@ -48,7 +48,8 @@ _FULL = frozenset(
 _PASSING = frozenset({"OperationAborted", "RequestTimeout", "SlowDown", "Throttling"})
 _MD5 = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^ -~]+")
-
+# Some providers repeat the Authorization header in what they say is wrong with it.
+_SIGNATURE = re.compile(r"[0-9a-fA-F]{64}")
 
 #: How a body ends well. Without a length, the connection's end is all there is.
 WELL_ENDED = (ResponseDone, PotentialDataLoss)
@@ -124,7 +125,8 @@ def error_of(backend: str, answer: Answer, *, landed: bool = True) -> BackendErr
     status = answer.status
     code, message = parse_error(answer.body) or ("", "")
     reason = f"{status} {code}: {message}" if code or message else f"{status}"
-    reason = _UNPRINTABLE.sub(" ", reason)[:REASON_CHARACTERS]
+    reason = _SIGNATURE.sub("***", _UNPRINTABLE.sub(" ", reason))
+    reason = reason[:REASON_CHARACTERS]
     kind: type[BackendError]
     if status == 507 or code in _FULL:
         kind = BackendFull

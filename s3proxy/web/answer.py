@@ -49,6 +49,11 @@ class Answer:
     stream: Reader | None = None
 
     @classmethod
+    def text(cls, body: bytes, kind: str = "text/plain; charset=utf-8") -> Answer:
+        """What is no S3 document."""
+        return cls(200, (("Content-Type", kind),), body, len(body))
+
+    @classmethod
     def document(
         cls, body: bytes, *, status: int = 200, headers: Headers = ()
     ) -> Answer:

@@ -9,6 +9,7 @@ only its own wait for the handler.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from s3proxy.config_model import ServerConfig
+from s3proxy.config_model import RateLimitConfig, ServerConfig
 from s3proxy.errors import (
     BackendError,
     ClientGone,
@@ -49,6 +50,7 @@ from s3proxy.web.relay import ShortRead, relay
 from s3proxy.web.request import S3Request
 from s3proxy.web.requestid import request_id
 from s3proxy.web.site import StreamingSite
+from s3proxy.web.throttle import Throttle
 from s3proxy.web.uploads import UploadHandlers
 
 #: What clients are told, and the first region that a signature may name.
@@ -59,6 +61,7 @@ Handler = Callable[[Any, Body, Identity], Awaitable[Answer | Later]]
 Answerer = Callable[[S3Request], Awaitable[Answer]]
 
 _METHODS = frozenset(method.encode() for method in METHODS) | {b"OPTIONS"}
+_COPIES = (operation.CopyObject, operation.UploadPartCopy)
 _ALLOW = {"Allow": ", ".join(sorted(METHODS))}
 
 
@@ -76,6 +79,7 @@ class App:
     _gate: Gate
     _registry: CollectorRegistry | None
     _drain: Drain
+    _throttle: Throttle
     _clock: IReactorTime
     _limits: Limits
     _require_signed_payload: bool = False
@@ -139,7 +143,8 @@ class App:
             )
             request.break_off()
             return
-        if error.status >= 500:
+        # The throttle tells of slowing down, and seldom.
+        if error.status >= 500 and not isinstance(error, SlowDown):
             self._log.warn(
                 "{status} {code}: {id} {method} {path}: {message}",
                 status=error.status,
@@ -155,21 +160,33 @@ class App:
         request.write_answer(document)
 
     async def _health(self, request: S3Request) -> Answer:
-        return _text(b"ok", "text/plain; charset=utf-8")
+        return Answer.text(b"ok")
 
     async def _metrics(self, request: S3Request) -> Answer:
         assert self._registry is not None
-        return _text(generate_latest(self._registry), CONTENT_TYPE_LATEST)
+        self._admit(request)
+        return Answer.text(generate_latest(self._registry), CONTENT_TYPE_LATEST)
+
+    def _admit(self, request: S3Request) -> None:
+        """
+        Before anything that costs.
+
+        :raises SlowDown: There is too much at once.
+        """
+        if request.is_spare:
+            raise SlowDown
+        forwarded = request.requestHeaders.getRawHeaders("x-forwarded-for", [])
+        peer = getattr(request.client, "host", None)
+        self._throttle.admit(peer, forwarded, self._drain.in_flight)
 
     async def _answer(self, request: S3Request) -> Answer:
         """Check, in the order that tells a stranger nothing; then handle."""
+        self._admit(request)
         headers = _headers(request)
         if [name for name, _ in headers].count("host") != 1:
             raise InvalidRequest("There must be one Host header.")
         if request.method not in _METHODS:
             raise MethodNotAllowed(headers=_ALLOW)
-        if self._drain.in_flight > self._limits.max_requests:
-            raise SlowDown
         target.split(request.uri)
         identity = self._authenticator.authenticate(
             request.method, request.uri, headers
@@ -183,15 +200,18 @@ class App:
         headers = [*headers, *identity.headers]
         op = operation.parse(request.method, request.uri, headers)
         identity = await self._gate.admit(op, identity)
-        answer = await self._handlers[type(op)](op, request.body, identity)
-        if isinstance(answer, Later):
-            return await patiently(
-                answer.begin(),
-                request.keep_alive,
-                clock=self._clock,
-                first_seconds=self._limits.patience_seconds,
-                each_seconds=self._limits.beat_seconds,
-            )
+        # A copy's bytes come from a backend, and after this answer has begun.
+        length = None if isinstance(op, _COPIES) else request.body.length
+        with self._throttle.transfer(length):
+            answer = await self._handlers[type(op)](op, request.body, identity)
+            if isinstance(answer, Later):
+                return await patiently(
+                    answer.begin(),
+                    request.keep_alive,
+                    clock=self._clock,
+                    first_seconds=self._limits.patience_seconds,
+                    each_seconds=self._limits.beat_seconds,
+                )
         return answer
 
     async def _send(self, request: S3Request, answer: Answer) -> None:
@@ -199,20 +219,22 @@ class App:
             if not request.gone:
                 request.write_answer(answer)
             return
-        if not request.gone:
-            request.set_head(answer)
         assert answer.length is not None
-        await relay(
-            request,
-            answer.stream,
-            answer.length,
-            clock=self._clock,
-            stall_seconds=self._limits.stall_seconds,
-        )
-
-
-def _text(body: bytes, kind: str) -> Answer:
-    return Answer(200, (("Content-Type", kind),), body, len(body))
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._throttle.transfer(answer.length))
+            except SlowDown:
+                answer.stream.abort()
+                raise
+            if not request.gone:
+                request.set_head(answer)
+            await relay(
+                request,
+                answer.stream,
+                answer.length,
+                clock=self._clock,
+                stall_seconds=self._limits.stall_seconds,
+            )
 
 
 def _headers(request: S3Request) -> Sequence[tuple[str, str]]:
@@ -244,6 +266,7 @@ def make_site(
     registry: CollectorRegistry | None = None,
     request_ids: Callable[[], str] = request_id,
     limits: Limits | None = None,
+    throttle: Throttle | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -252,8 +275,10 @@ def make_site(
     :param buckets: Which buckets there are.
     :param region: What clients are told.
     :param metrics_path: Where *registry* is shown; None = nowhere.
+    :param throttle: Who is let in; by default as *server* has it, without a rate limit.
     """
     limits = limits or Limits()
+    throttle = throttle or Throttle(server, RateLimitConfig(), clock)
     drain = Drain(clock)
     handlers = make_handlers(
         objects, uploads, copies, buckets, server.max_object_size, region
@@ -264,6 +289,7 @@ def make_site(
         Gate(buckets),
         registry,
         drain,
+        throttle,
         clock,
         limits,
         server.require_signed_payload,
@@ -278,6 +304,7 @@ def make_site(
         request_ids=request_ids,
         limits=limits,
         drain=drain,
+        throttle=throttle,
         routes=routes,
     )
 

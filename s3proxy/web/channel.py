@@ -19,26 +19,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from s3proxy.errors import RequestTimeout, S3Error
+from s3proxy.web import transports
 from s3proxy.web.answer import refusal
 from s3proxy.web.request import S3Request
 from s3proxy.web.strict import StrictChannel
+from s3proxy.web.throttle import Place
 
 if TYPE_CHECKING:
     from s3proxy.web.site import StreamingSite
 
 
+@implementer(IHandshakeListener)
 class S3Channel(StrictChannel):
     """See the module."""
 
     site: StreamingSite
+    place: Place
     requests: list[S3Request]
 
     _body_paused = False
     _lingering = False
+    _spare_call: IDelayedCall | None = None
+    _handshake_call: IDelayedCall | None = None
     _header_call: IDelayedCall | None = None
     _rest_call: IDelayedCall | None = None
     _linger_call: IDelayedCall | None = None
@@ -51,13 +58,27 @@ class S3Channel(StrictChannel):
     def connectionMade(self) -> None:
         self.limits = self.site.limits
         self.MAX_LENGTH = self.limits.request_line_bytes
-        self.transport.bufferSize = self.limits.transport_bytes  # type: ignore[union-attr]
+        transports.set_buffer(self.transport, self.limits.transport_bytes)
         super().connectionMade()
         self.site.drain.add(self)
+        if self.place.is_spare:
+            self._spare_call = self.site.clock.callLater(
+                self.limits.spare_seconds, self.abort
+            )
+        if transports.is_tls(self.transport):
+            self._handshake_call = self.site.clock.callLater(
+                self.limits.header_seconds, self.abort
+            )
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands: from here on it is as without."""
+        _cancel(self._handshake_call)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._dead = True
         for call in (
+            self._spare_call,
+            self._handshake_call,
             self._header_call,
             self._rest_call,
             self._linger_call,
@@ -67,6 +88,7 @@ class S3Channel(StrictChannel):
             _cancel(call)
         super().connectionLost(reason)
         self.site.drain.discard(self)
+        self.site.throttle.leave(self.place)
 
     def dataReceived(self, data: bytes) -> None:
         if self._rest_call is not None and self._rest_call.active():
@@ -122,7 +144,9 @@ class S3Channel(StrictChannel):
 
     def decide_persistence(self, request: S3Request) -> None:
         """An answer's headers are about to go: tell whether it is the last."""
-        if self._dead or self.site.drain.draining or not request.body.rest_is_small:
+        if self._dead or self.site.drain.draining or self.place.is_spare:
+            self.persistent = False
+        if not request.body.rest_is_small:
             self.persistent = False
         if not self.persistent:
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
@@ -192,7 +216,8 @@ class S3Channel(StrictChannel):
             self._flush_call = self.site.clock.callLater(
                 self.limits.flush_seconds, self.abort
             )
-        super().loseConnection()
+        self._networkProducer.unregisterProducer()  # type: ignore[attr-defined]
+        transports.close(self.transport)
 
     def timeoutConnection(self) -> None:
         """The connection has been idle for too long."""
@@ -204,10 +229,7 @@ class S3Channel(StrictChannel):
         self.setTimeout(None)
         self._networkProducer.unregisterProducer()  # type: ignore[attr-defined]
         self._networkProducer.resumeProducing()
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.loseWriteConnection()
-        else:
-            super().loseConnection()
+        transports.half_close(self.transport)
 
     def _start_rest_calls(self) -> None:
         limits = self.limits

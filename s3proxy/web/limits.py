@@ -13,7 +13,9 @@ class Limits:
     :ivar request_line_bytes: Longest request line; a 1024-byte key escaped fits.
     :ivar header_section_bytes: All header lines of a request together, as S3 has it.
     :ivar headers: Header lines of a request.
-    :ivar header_seconds: From a request's first byte to the end of its headers.
+    :ivar header_seconds: From a request's first byte to the end of its headers; before
+        that, TLS's beginning may take as long.
+    :ivar spare_seconds: Likewise, and from its beginning, of a connection past the cap.
     :ivar idle_seconds: A kept connection without a request; longer than the idle time
         of clients' pools, so that they close first.
     :ivar body_idle_seconds: Wait for the next bytes of a body.
@@ -33,13 +35,13 @@ class Limits:
     :ivar patience_seconds: How long a copy or a Complete may take before its client is
         sent the 200, and blanks, that keep the connection from looking dead.
     :ivar beat_seconds: Between such blanks; under what proxies take for dead.
-    :ivar max_requests: Requests at work at once; more are told to slow down.
     """
 
     request_line_bytes: int = 16 * 1024
     header_section_bytes: int = 8 * 1024
     headers: int = 300
     header_seconds: float = 30.0
+    spare_seconds: float = 5.0
     idle_seconds: float = 120.0
     body_idle_seconds: float = 30.0
     body_credit_seconds: float = 60.0
@@ -54,4 +56,3 @@ class Limits:
     flush_seconds: float = 60.0
     patience_seconds: float = 10.0
     beat_seconds: float = 5.0
-    max_requests: int = 1000

@@ -123,6 +123,11 @@ class S3Request(server.Request):
         return bool(self.isSecure())
 
     @property
+    def is_spare(self) -> bool:
+        """Whether it came over a connection past the cap."""
+        return self.channel is not None and self.channel.place.is_spare
+
+    @property
     def gone(self) -> bool:
         """Whether there is nobody to answer any more."""
         return bool(self._disconnected) or self._broken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web import http, server
 from twisted.web.resource import IResource
 
@@ -13,6 +13,7 @@ from s3proxy.web.channel import S3Channel
 from s3proxy.web.drain import Drain
 from s3proxy.web.limits import Limits
 from s3proxy.web.request import S3Request
+from s3proxy.web.throttle import Throttle
 
 
 class StreamingSite(server.Site):
@@ -20,6 +21,7 @@ class StreamingSite(server.Site):
     HTTP/1.1 whose requests are handled when their headers have come.
 
     :ivar drain: What is at work; its ``drain`` ends it gracefully.
+    :ivar throttle: Who is let in.
     """
 
     protocol = S3Channel  # type: ignore[assignment]
@@ -34,6 +36,7 @@ class StreamingSite(server.Site):
         request_ids: Callable[[], str],
         limits: Limits,
         drain: Drain,
+        throttle: Throttle,
         routes: Mapping[bytes, bytes],
     ) -> None:
         """
@@ -53,7 +56,17 @@ class StreamingSite(server.Site):
         self.request_ids = request_ids
         self.limits = limits
         self.drain = drain
+        self.throttle = throttle
         self._routes = routes
+
+    def buildProtocol(self, addr: IAddress | None) -> S3Channel | None:  # type: ignore[override]
+        """None = there are too many connections: this one is closed."""
+        place = self.throttle.enter(getattr(addr, "host", None))
+        if place is None:
+            return None
+        channel: S3Channel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        channel.place = place
+        return channel
 
     def route_of(self, method: bytes, target: bytes) -> bytes:
         """

@@ -42,6 +42,7 @@ def program(name: str) -> str:
 class Tool(ABC):
     """
     :param home: An empty directory, for configuration.
+    :param ca_file: Whom to trust, of an endpoint with https.
     """
 
     #: Whether the whole suite has it; the others are for ``make test-system``.
@@ -49,9 +50,10 @@ class Tool(ABC):
     #: For one command, on a busy machine.
     seconds: ClassVar[float] = 120
 
-    def __init__(self, endpoint: str, home: Path) -> None:
+    def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
         self.endpoint = endpoint
         self.home = home
+        self.ca_file = ca_file
         kept = {n: v for n, v in os.environ.items() if not n.startswith("AWS_")}
         self.environment = {
             **kept,
@@ -61,6 +63,9 @@ class Tool(ABC):
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": REGION,
         }
+        if ca_file is not None:
+            self.environment["AWS_CA_BUNDLE"] = str(ca_file)
+            self.environment["RCLONE_CA_CERT"] = str(ca_file)
 
     def run(self, *command: str, fails: bool = False) -> str:
         """Run to the end; what it printed on both channels."""
@@ -101,8 +106,8 @@ class Aws(Tool):
     everywhere = False
     is_multipart: ClassVar[bool] = False
 
-    def __init__(self, endpoint: str, home: Path) -> None:
-        super().__init__(endpoint, home)
+    def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
+        super().__init__(endpoint, home, ca_file)
         if not self.is_multipart:
             self.aws("configure", "set", "default.s3.multipart_threshold", "1GB")
 
@@ -145,14 +150,15 @@ class AwsMultipart(Aws):
 class Boto3(Tool):
     """boto3 as it is made without any setting: no ``Config`` at all."""
 
-    def __init__(self, endpoint: str, home: Path) -> None:
-        super().__init__(endpoint, home)
+    def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
+        super().__init__(endpoint, home, ca_file)
         self.client = boto3.session.Session().client(
             "s3",
             endpoint_url=endpoint,
             region_name=REGION,
             aws_access_key_id=KEY_ID,
             aws_secret_access_key=SECRET,
+            verify=str(ca_file) if ca_file is not None else None,
         )
 
     def put(self, path: Path, key: str) -> str:
@@ -196,13 +202,15 @@ class S3cmd(Tool):
     everywhere = False
     put_options: ClassVar[tuple[str, ...]] = ("--disable-multipart",)
 
-    def __init__(self, endpoint: str, home: Path) -> None:
-        super().__init__(endpoint, home)
-        host = endpoint.removeprefix("http://")
+    def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
+        super().__init__(endpoint, home, ca_file)
+        scheme, _, host = endpoint.partition("://")
         self._config = home / "s3cfg"
         self._config.write_text(
             f"[default]\naccess_key = {KEY_ID}\nsecret_key = {SECRET}\n"
-            f"host_base = {host}\nhost_bucket = {host}\nuse_https = False\n"
+            f"host_base = {host}\nhost_bucket = {host}\n"
+            f"use_https = {scheme == 'https'}\n"
+            + (f"ca_certs_file = {ca_file}\n" if ca_file is not None else "")
         )
 
     def s3cmd(self, *arguments: str, fails: bool = False) -> str:
@@ -241,8 +249,8 @@ class Rclone(Tool):
 
     cutoff: ClassVar[tuple[str, ...]] = ("--s3-upload-cutoff", "5G")
 
-    def __init__(self, endpoint: str, home: Path) -> None:
-        super().__init__(endpoint, home)
+    def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
+        super().__init__(endpoint, home, ca_file)
         self._config = home / "rclone.conf"
         self._config.write_text(
             "[p]\ntype = s3\nprovider = Other\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -12,16 +13,25 @@ from attrs import define, field
 from prometheus_client import CollectorRegistry, Counter
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
-from s3proxy.config_model import AuthConfig, CredentialConfig, ServerConfig
+from s3proxy.config_model import (
+    AuthConfig,
+    CredentialConfig,
+    RateLimitConfig,
+    ServerConfig,
+)
 from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.directory import BucketDirectory
 from s3proxy.web.keyring import Keyring
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
+from s3proxy.web.throttle import Throttle
+from s3proxy.web.tls import Certificates, TlsFactory
+from tests.certificates import Authority
 from tests.web.fakes import FakeBuckets, FakeCopies, FakeObjects, FakeUploads
 from tests.web.wire import Response, Wire, connect, request, soon
 
@@ -33,6 +43,7 @@ CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 class Door:
     """
     :ivar clock: Times limits; the network is real.
+    :ivar ca: Clients speak TLS and trust this authority (PEM).
     """
 
     site: StreamingSite
@@ -42,10 +53,11 @@ class Door:
     uploads: FakeUploads
     copies: FakeCopies
     made: FakeBuckets
+    ca: bytes | None = None
     wires: list[Wire] = field(factory=list)
 
     async def connect(self) -> Wire:
-        self.wires.append(await connect(self.port))
+        self.wires.append(await connect(self.port, self.ca))
         return self.wires[-1]
 
     async def ask(
@@ -83,9 +95,26 @@ def logged() -> Iterator[list[LogEvent]]:
 MakeDoor = Callable[..., Door]
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whom the clients of TLS doors trust."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def tls_by() -> Authority | None:
+    """Whose certificate the doors show; None = plain HTTP."""
+    return None
+
+
 @pytest_twisted.async_yield_fixture
-async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
-    """``make_door(auth=…, limits=…, max_object_size=…)`` listens on loopback."""
+async def make_door(
+    logged: list[LogEvent], tls_by: Authority | None
+) -> AsyncIterator[MakeDoor]:
+    """
+    ``make_door(auth=…, limits=…, rate_limit=…, …)`` listens on loopback; what else is
+    given is of the server's configuration.
+    """
     ports, doors = [], []
 
     def make(
@@ -96,13 +125,15 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         limits: Limits | None = None,
         max_object_size: int = 5 * 1024**3,
         metrics_path: str | None = None,
-        require_signed_payload: bool = False,
+        rate_limit: RateLimitConfig | None = None,
+        **server: Any,
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
         uploads, copies, made = FakeUploads(), FakeCopies(), FakeBuckets()
         registry = CollectorRegistry()
         Counter("seen", "Seen.", registry=registry).inc(3)
         ids = count(1)
+        config = ServerConfig(max_object_size=max_object_size, **server)
         site = make_site(
             objects,
             Authenticator(
@@ -112,10 +143,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             ),
             uploads=uploads,
             copies=copies,
-            server=ServerConfig(
-                max_object_size=max_object_size,
-                require_signed_payload=require_signed_payload,
-            ),
+            server=config,
             clock=clock,
             now=lambda: NOW,
             buckets=BucketDirectory(
@@ -125,11 +153,17 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             registry=registry,
             request_ids=lambda: f"{next(ids):016X}",
             limits=limits,
+            throttle=Throttle(config, rate_limit or RateLimitConfig(), clock),
         )
-        port = reactor.listenTCP(0, site, interface="127.0.0.1")
+        factory: IProtocolFactory = site
+        if tls_by is not None:
+            certificates = Certificates(tls_by.issue().config(), lambda: NOW)
+            factory = TlsFactory(certificates, site, reactor)
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         ports.append(port)
         number = port.getHost().port
         door = Door(site, objects, clock, number, uploads, copies, made)
+        door.ca = tls_by.ca_file.read_bytes() if tls_by is not None else None
         doors.append(door)
         return door
 

@@ -14,7 +14,6 @@ from s3proxy.errors import (
     StoreError,
     StoreUnavailable,
 )
-from s3proxy.web.limits import Limits
 from tests.web.conftest import Door, MakeDoor
 from tests.web.wire import request
 
@@ -196,7 +195,7 @@ class TestErrors:
     async def test_too_much_at_once_is_told_to_slow_down(
         self, make_door: MakeDoor
     ) -> None:
-        door = make_door(limits=Limits(max_requests=2))
+        door = make_door(max_requests=2)
         gate: Deferred[None] = Deferred()
         door.objects.before_put = lambda: gate
         for n in range(2):

@@ -8,9 +8,16 @@ from xml.etree import ElementTree
 from attrs import frozen
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    connectProtocol,
+    wrapClientTLS,
+)
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol
+from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 #: Bounds waits for things that happen at once; nothing is expected to take it.
 PATIENCE_SECONDS = 20
@@ -41,8 +48,10 @@ async def soon(waiting: Deferred) -> object:
     return await waiting.addTimeout(PATIENCE_SECONDS, reactor)
 
 
+@implementer(IHandshakeListener)
 class Wire(Protocol):
     """
+    :ivar is_secure: TLS has begun.
     :ivar received: What has come and was not taken yet.
     :ivar ended: The server has closed its side, or the connection broke.
     :ivar why: How it ended.
@@ -50,9 +59,14 @@ class Wire(Protocol):
 
     def __init__(self) -> None:
         self.received = bytearray()
+        self.is_secure = False
         self.ended = False
         self.why: Failure | None = None
         self._event: Deferred[None] | None = None
+
+    def handshakeCompleted(self) -> None:
+        self.is_secure = True
+        self._wake()
 
     def dataReceived(self, data: bytes) -> None:
         self.received += data
@@ -76,7 +90,8 @@ class Wire(Protocol):
         self.transport.loseConnection()
 
     def abort(self) -> None:
-        self.transport.abortConnection()
+        if not self.ended:
+            self.transport.abortConnection()
 
     async def until(self, condition: Callable[[], object]) -> None:
         while not condition():
@@ -115,10 +130,17 @@ class Wire(Protocol):
             event.callback(None)
 
 
-async def connect(port: int) -> Wire:
-    wire: Wire = await connectProtocol(
-        TCP4ClientEndpoint(reactor, "127.0.0.1", port), Wire()
-    )
+async def connect(port: int, ca: bytes | None = None) -> Wire:
+    """
+    :param ca: Speak TLS, and trust this authority (PEM).
+    """
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
+    if ca is not None:
+        trust = Certificate.loadPEM(ca)
+        options = optionsForClientTLS("localhost", trust)
+        endpoint = wrapClientTLS(options, endpoint)
+    wire: Wire = await connectProtocol(endpoint, Wire())
+    await wire.until(lambda: ca is None or wire.is_secure or wire.ended)
     return wire
 
 
