@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from s3proxy.config_model import Config
 from s3proxy.errors import ConfigError, StoreError
 
-#: Puts what was prepared in force; it cannot fail.
+#: Puts what was prepared in force; it should have nothing left to fail at.
 Act = Callable[[], None]
 
 NO_FILE: Final = (
@@ -41,6 +41,15 @@ class Applier:
 
     settings: tuple[str, ...]
     prepare: Callable[[Config], Awaitable[Act]]
+
+    @classmethod
+    def of(cls, settings: tuple[str, ...], apply: Callable[[Config], None]) -> Applier:
+        """One that has nothing to prepare."""
+
+        async def prepare(config: Config) -> Act:
+            return lambda: apply(config)
+
+        return cls(settings, prepare)
 
 
 @define(eq=False)
@@ -91,7 +100,11 @@ class Reloader:
             self._log.failure("reload refused")
         else:
             for act in acts:
-                act()
+                try:
+                    act()
+                except Exception:
+                    # The others go on: half of it in force would be worse than most.
+                    self._log.failure("a part of the reload failed")
             self._log.info("configuration reloaded")
             self._tell_the_rest(config)
             return True

@@ -135,6 +135,21 @@ async def test_a_mistake_of_ours_changes_nothing_either(logged: list[str]) -> No
 
 
 @ensureDeferred
+async def test_one_that_fails_when_it_acts_keeps_the_others_from_nothing(
+    logged: list[str],
+) -> None:
+    seen: list[Config] = []
+
+    def fail(config: Config) -> None:
+        raise RuntimeError("oops")
+
+    appliers = [Applier.of(("auth",), fail), Applier.of((), seen.append)]
+    assert await Reloader(STARTED, reader(NEW), appliers).reload()
+    assert seen == [NEW]
+    assert logged == ["a part of the reload failed", "configuration reloaded"]
+
+
+@ensureDeferred
 async def test_without_a_file(logged: list[str]) -> None:
     follower = Follower("auth")
     assert not await Reloader(STARTED, None, [follower.applier]).reload()

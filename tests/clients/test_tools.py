@@ -165,8 +165,8 @@ def test_rclone_makes_sure_of_its_bucket(daemon: Daemon, tmp_path: Path) -> None
 @pytest.mark.system
 def test_s3cmd_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
     """
-    There, nothing the second time, and back. For files of equal bytes it tries a copy
-    on the server, which is not there yet, and then uploads them.
+    There, nothing the second time, and back. Files of equal bytes it copies on the
+    server.
     """
     s3cmd = S3cmd(daemon.endpoint, tmp_path)
     remote = "s3://unified/s3cmd-sync/"

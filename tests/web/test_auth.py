@@ -68,9 +68,7 @@ def by_key(sha256: str | None, *, payload_signed: bool = False) -> Identity:
     )
 
 
-def unsigned(
-    sha256: str | None, headers: tuple[tuple[str, str], ...] = ()
-) -> Identity:
+def unsigned(sha256: str | None, headers: tuple[tuple[str, str], ...] = ()) -> Identity:
     return Identity(False, sha256, headers=headers, rights=OWNER)
 
 
