@@ -30,6 +30,7 @@ class NewUpload:
     user_metadata: dict[str, str] = field(factory=dict)
     checksum_algorithm: str | None = None
     checksum_type: str | None = None
+    tags: dict[str, str] = field(factory=dict)
 
 
 class UploadLedger(Protocol):
@@ -98,7 +99,8 @@ class UploadLedger(Protocol):
         :param checksums: The object's: algorithm to base64 value.
         :raises InvalidPart: One is not there, or has another ETag.
         :raises EntityTooSmall: One that is not the last is under 5 MiB.
-        :raises PreconditionFailed: *conditions* do not hold; the upload stays open.
+        :raises PreconditionFailed: *conditions* do not hold; the upload stays open. Or
+            NoSuchKey, where there is nothing for If-Match to match.
         """
         ...
 

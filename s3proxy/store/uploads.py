@@ -16,7 +16,6 @@ from s3proxy.errors import (
     InvalidPart,
     NoSuchUpload,
     OutcomeUnknown,
-    PreconditionFailed,
 )
 from s3proxy.manager.upload_ports import NewUpload
 from s3proxy.model import (
@@ -30,7 +29,7 @@ from s3proxy.model import (
     WriteConditions,
 )
 from s3proxy.plan.naming import is_opaque
-from s3proxy.store.ledger import interval
+from s3proxy.store.ledger import interval, refusal
 from s3proxy.store.pool import Pool
 from s3proxy.store.running import run, run_decided
 
@@ -62,7 +61,7 @@ class PostgresUploads:
             content_type=new.content_type,
             headers=json.dumps(new.headers),
             user_metadata=json.dumps(new.user_metadata),
-            tags="{}",
+            tags=json.dumps(new.tags),
             checksum_algorithm=new.checksum_algorithm,
             checksum_type=new.checksum_type,
         )
@@ -172,7 +171,7 @@ class PostgresUploads:
                     }
                 )
             case "precondition":
-                raise PreconditionFailed()
+                raise await refusal(self.pool, bucket, key, conditions)
         return Completed(
             answer["etag"],
             answer["checksums"],

@@ -62,7 +62,7 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
 SENT = {
     "FROM ledger_claim(": "claim.sent",
     "FROM ledger_commit(": "commit.sent",
-    "SELECT ledger_delete(": "delete.sent",
+    "SELECT ledger_delete_if(": "delete.sent",
     "FROM ledger_commit_part(": "commit_part.sent",
     "FROM ledger_complete(": "complete.sent",
     "SELECT ledger_abort(": "abort.sent",

@@ -43,7 +43,7 @@ def test_d1_a_delete_whose_answer_is_lost(relayed: RelayedGround, fate: Fate) ->
     """503, and either outcome; another try does no harm."""
     data = body(SMALL)
     assert relayed.put(data) == 200
-    relayed.to_database.catch("SELECT ledger_delete(", fate)
+    relayed.to_database.catch("SELECT ledger_delete_if(", fate)
     assert relayed.delete() == 503
     assert read(relayed.client, relayed.key) == (None if fate == "lose" else data)
     relayed.restart()

@@ -17,15 +17,21 @@ from twisted.internet.interfaces import IReactorTime
 from s3proxy.errors import (
     ClaimLost,
     InsufficientStorage,
+    NoSuchKey,
     PreconditionFailed,
+    S3Error,
     StoreError,
 )
 from s3proxy.manager.ports import CopyState, NewObject
 from s3proxy.model import (
     Claim,
     Copy,
+    Deleted,
+    Doomed,
     ListPage,
+    ObjectAttributes,
     ObjectInfo,
+    ObjectPart,
     Part,
     PartRange,
     StoredObject,
@@ -135,8 +141,7 @@ class MemoryLedger:
     ) -> Claim:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("claim")
-        if not conditions.hold(self._etag(bucket, key)):
-            raise PreconditionFailed()
+        hold_to(conditions, self._etag(bucket, key))
         for name in backends:
             limit = self.limits.get(name)
             if limit is None or 0 < limit < self.used_bytes(name) + size_bytes:
@@ -170,10 +175,12 @@ class MemoryLedger:
         row = self._claimed(claim.copy.copy_id)
         if row is None:
             raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
-        if not conditions.hold(self._etag(new.bucket, new.key)):
+        try:
+            hold_to(conditions, self._etag(new.bucket, new.key))
+        except S3Error:
             row.copy = evolve(row.copy, version_id=version_id)
             row.state, row.due_at = CopyState.ABANDONED, self._now()
-            raise PreconditionFailed()
+            raise
         self._discard(new.bucket, new.key)
         row.copy = evolve(row.copy, backend_etag=backend_etag, version_id=version_id)
         row.state, row.due_at = CopyState.LIVE, None
@@ -188,6 +195,7 @@ class MemoryLedger:
             headers=dict(new.headers),
             user_metadata=dict(new.user_metadata),
             checksums=dict(new.checksums),
+            tags=dict(new.tags),
         )
         self._objects[new.bucket, new.key] = info, row.copy
         return info
@@ -222,11 +230,11 @@ class MemoryLedger:
         headers: Mapping[str, str],
         user_metadata: Mapping[str, str],
         conditions: WriteConditions,
+        tags: Mapping[str, str] | None = None,
     ) -> ObjectInfo | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("replace_metadata")
-        if not conditions.hold(current.etag):
-            raise PreconditionFailed()
+        hold_to(conditions, current.etag)
         found = self._objects.get((current.bucket, current.key))
         if found is None or found[0].object_id != current.object_id:
             return None
@@ -236,14 +244,38 @@ class MemoryLedger:
             headers=dict(headers),
             user_metadata=dict(user_metadata),
             last_modified=self._date(),
+            tags=found[0].tags if tags is None else dict(tags),
         )
         self._objects[current.bucket, current.key] = info, found[1]
         return info
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def replace_tags(
+        self, bucket: str, key: str, tags: Mapping[str, str]
+    ) -> bool:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        self._called("replace_tags")
+        found = self._objects.get((bucket, key))
+        if found is None:
+            return False
+        self._objects[bucket, key] = evolve(found[0], tags=dict(tags)), found[1]
+        return True
+
+    async def delete(
+        self, bucket: str, key: str, if_match: Sequence[str] = ()
+    ) -> Deleted:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("delete")
-        self._discard(bucket, key)
+        return self._delete(bucket, key, if_match)
+
+    async def delete_many(
+        self, bucket: str, doomed: Sequence[Doomed]
+    ) -> tuple[Deleted, ...]:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        self._called("delete_many")
+        return tuple(
+            self._delete(bucket, each.key, (each.if_match,) if each.if_match else ())
+            for each in doomed
+        )
 
     async def head(self, bucket: str, key: str) -> ObjectInfo | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
@@ -279,6 +311,21 @@ class MemoryLedger:
             return None
         info, _copy = found
         return PartRange(info, (0, info.size_bytes) if part_number == 1 else None, 1)
+
+    async def attributes(
+        self, bucket: str, key: str, after: int, limit: int
+    ) -> ObjectAttributes | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        self._called("attributes")
+        found = self._objects.get((bucket, key))
+        if found is None:
+            return None
+        info, _copy = found
+        parts = self._told_parts(info)
+        ahead = [each for each in parts if each.part_number > after]
+        page = tuple(ahead[:limit])
+        more = page[-1].part_number if page and len(ahead) > limit else None
+        return ObjectAttributes(info, len(parts), page, more)
 
     async def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
@@ -408,6 +455,18 @@ class MemoryLedger:
             row.state, row.object_id = CopyState.GARBAGE, info.object_id
             row.due_at = self._now() + self.grace_seconds
 
+    def _delete(self, bucket: str, key: str, if_match: Sequence[str]) -> Deleted:
+        etag = self._etag(bucket, key)
+        if etag is None:
+            return Deleted.ABSENT
+        if not WriteConditions(tuple(if_match)).hold(etag):
+            return Deleted.PRECONDITION
+        self._discard(bucket, key)
+        return Deleted.DELETED
+
+    def _told_parts(self, info: ObjectInfo) -> tuple[ObjectPart, ...]:
+        return (ObjectPart(1, info.size_bytes, {}),)
+
     def _due(self, *states: CopyState) -> list[Row]:
         """Rows in *states* whose time has come, the longest due first."""
         now = self._now()
@@ -422,6 +481,15 @@ class MemoryLedger:
         return self.pins.get(row.object_id or "", -1.0) > self._now()
 
 
+def hold_to(conditions: WriteConditions, etag: str | None) -> None:
+    """Raise what a write is told whose conditions do not hold over *etag*."""
+    if conditions.hold(etag):
+        return
+    if conditions.if_match and etag is None:
+        raise NoSuchKey()
+    raise PreconditionFailed()
+
+
 def _part(info: ObjectInfo, copy: Copy) -> Part:
     """The only part of an object: this ledger knows no uploads."""
     return Part(copy.part_id, 1, 0, info.size_bytes, info.etag, (copy,))
@@ -429,4 +497,4 @@ def _part(info: ObjectInfo, copy: Copy) -> Part:
 
 def _listed(info: ObjectInfo) -> ObjectInfo:
     """LIST does not carry what only HEAD shows."""
-    return evolve(info, headers={}, user_metadata={}, checksums={})
+    return evolve(info, headers={}, user_metadata={}, checksums={}, tags={})

@@ -20,7 +20,7 @@ from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
-from tests.web.fakes import FakeCopies, FakeObjects, FakeUploads
+from tests.web.fakes import FakeBucketTags, FakeCopies, FakeObjects, FakeUploads
 from tests.web.wire import Response, Wire, connect, request, soon
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -104,6 +104,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             ),
             uploads=uploads,
             copies=copies,
+            bucket_tags=FakeBucketTags(),
             server=ServerConfig(max_object_size=max_object_size),
             clock=clock,
             now=lambda: NOW,

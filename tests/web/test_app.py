@@ -94,7 +94,7 @@ class TestRoutes:
 
 class TestOrder:
     @pytest.mark.parametrize(
-        "target", ["/other", "/other/k", "/unified/k?acl", "/unified?versions"]
+        "target", ["/other", "/other/k", "/unified/k?legal-hold", "/unified?abac"]
     )
     @pytest_twisted.ensureDeferred
     async def test_a_stranger_learns_nothing(
@@ -119,7 +119,7 @@ class TestOrder:
     @pytest.mark.parametrize(
         ("method", "target", "line"),
         [
-            ("DELETE", "/unified/k?tagging", "A: b"),
+            ("DELETE", "/unified/k?legal-hold", "A: b"),
             ("DELETE", "/unified/k?uploads", "A: b"),
             ("PUT", "/unified/k?uploads", "x-amz-copy-source: /unified/other"),
             ("GET", "/unified/k", "x-amz-copy-source: /unified/other"),
@@ -131,7 +131,7 @@ class TestOrder:
             ("PUT", "/unified/k", "Content-Encoding: aws-chunked"),
             ("PUT", "/unified/k", "x-amz-decoded-content-length: 1"),
             ("GET", "/unified/k?X-Amz-Signature=0&X-Amz-Algorithm=x", "A: b"),
-            ("POST", "/unified?delete", "A: b"),
+            ("POST", "/unified?metadataTable", "A: b"),
         ],
     )
     @pytest_twisted.ensureDeferred
