@@ -5,7 +5,8 @@
 #   make test-system                     what needs Debian packages, which it installs
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
-#   make generate                        every SQL statement against the schema
+#   make generate                        every SQL statement against the schema, and
+#                                        docs/operations.md from its table
 #   make build / make push               the container image; they need Docker
 #
 # PYTHON names the Python (3.11 or newer) that the virtual environment is made with.
@@ -53,6 +54,7 @@ bench: $(VENV)/.installed-embedded,test
 
 generate: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.prepare_statements
+	$(PY) -m tools.operations
 
 build:
 	@command -v docker >/dev/null || { echo "make build needs Docker" >&2; exit 1; }
