@@ -201,9 +201,9 @@ _HEAD = """\
 # Operations
 
 Made from the table that requests are checked against, by `make generate`; do not edit.
-What is refused is `501 NotImplemented`, never another operation. "Not set" means that it
-is answered as S3 answers where there is no such setting (`NoSuchBucketPolicy` …); taking
-away what is not there is 204.
+What is refused is `501 NotImplemented`, never another operation. "Not set" means that
+it is answered as S3 answers where there is no such setting (`NoSuchBucketPolicy` …);
+taking away what is not there is 204.
 
 | operation | request | beside | here |
 |---|---|---|---|
