@@ -79,8 +79,8 @@ class Ledger(Protocol):
         Name and charge *size_bytes* on the first of *backends* with room.
 
         :raises InsufficientStorage: None has room.
-        :raises PreconditionFailed: *conditions* do not hold now; tested again later. Or
-            NoSuchKey, where there is nothing for If-Match to match.
+        :raises PreconditionFailed: *conditions* do not hold now; tested again later.
+        :raises NoSuchKey: Likewise, of If-Match where there is no object.
         """
         ...
 
@@ -99,8 +99,8 @@ class Ledger(Protocol):
         """
         Turn the claim live and make it the object, in one transaction.
 
-        :raises PreconditionFailed: The claim is abandoned in the same transaction. Or
-            NoSuchKey, as of :meth:`claim`.
+        :raises PreconditionFailed: The claim is abandoned in the same transaction; or
+            NoSuchKey, of If-Match where there is no object.
         :raises ClaimLost: The claim was no longer ``claimed``.
         :raises OutcomeUnknown: The connection broke; call :meth:`settle`.
         """

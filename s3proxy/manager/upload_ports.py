@@ -99,8 +99,8 @@ class UploadLedger(Protocol):
         :param checksums: The object's: algorithm to base64 value.
         :raises InvalidPart: One is not there, or has another ETag.
         :raises EntityTooSmall: One that is not the last is under 5 MiB.
-        :raises PreconditionFailed: *conditions* do not hold; the upload stays open. Or
-            NoSuchKey, where there is nothing for If-Match to match.
+        :raises PreconditionFailed: *conditions* do not hold; or NoSuchKey, of If-Match
+            where there is no object. The upload stays open.
         """
         ...
 

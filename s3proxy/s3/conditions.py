@@ -8,7 +8,8 @@ from datetime import datetime
 
 from attrs import frozen
 
-from s3proxy.errors import PreconditionFailed
+from s3proxy.errors import NoSuchKey, PreconditionFailed, S3Error
+from s3proxy.model import WriteConditions
 from s3proxy.s3.dates import parse_http_date
 
 # One ETag: quoted (then it may hold commas), or bare. S3's ETags are strong; a weak
@@ -103,6 +104,18 @@ def check_copy(conditions: ReadConditions, etag: str, last_modified: datetime) -
     except PreconditionFailed as why:
         failed = why.fields["Condition"]
     raise PreconditionFailed(fields={"Condition": f"x-amz-copy-source-{failed}"})
+
+
+def write_refusal(conditions: WriteConditions, key: str, *, exists: bool) -> S3Error:
+    """
+    What a write is told whose *conditions* do not hold.
+
+    :param exists: Whether there is an object under *key*: If-Match asks for one, and
+        S3 answers 404 where there is none.
+    """
+    if conditions.if_match and not exists:
+        return NoSuchKey(fields={"Key": key})
+    return PreconditionFailed()
 
 
 def range_applies(

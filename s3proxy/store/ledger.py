@@ -12,10 +12,8 @@ from attrs import define
 from s3proxy.errors import (
     ClaimLost,
     InsufficientStorage,
-    NoSuchKey,
     OutcomeUnknown,
     PreconditionFailed,
-    S3Error,
     StoreUnavailable,
 )
 from s3proxy.manager.ports import CopyState, NewObject
@@ -36,6 +34,7 @@ from s3proxy.model import (
 from s3proxy.plan.naming import is_opaque
 from s3proxy.store.connection import Row
 from s3proxy.store.pool import Pool
+from s3proxy.store.refusals import refusal
 from s3proxy.store.rows import read_info, read_parts, read_stored
 from s3proxy.store.running import run, run_decided
 from s3proxy.store.statements import statements
@@ -315,21 +314,6 @@ class PostgresLedger:
             return await self.pool.fresh(sql, parameters)
         except (psycopg2.Error, OutcomeUnknown) as why:
             raise StoreUnavailable(str(why).strip()) from why
-
-
-async def refusal(
-    pool: Pool, bucket: str, key: str, conditions: WriteConditions
-) -> S3Error:
-    """
-    What a write is told whose *conditions* do not hold.
-
-    As at S3, there is a word of its own for If-Match where there is nothing to match.
-    """
-    if conditions.if_match and not await run_decided(
-        pool, "head", bucket=bucket, key=key
-    ):
-        return NoSuchKey(fields={"Key": key})
-    return PreconditionFailed()
 
 
 def interval(seconds: float) -> str:

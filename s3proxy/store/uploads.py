@@ -29,8 +29,9 @@ from s3proxy.model import (
     WriteConditions,
 )
 from s3proxy.plan.naming import is_opaque
-from s3proxy.store.ledger import interval, refusal
+from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
+from s3proxy.store.refusals import refusal
 from s3proxy.store.running import run, run_decided
 
 #: S3's least size of a part that is not the last.

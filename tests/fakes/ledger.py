@@ -17,9 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from s3proxy.errors import (
     ClaimLost,
     InsufficientStorage,
-    NoSuchKey,
     PreconditionFailed,
-    S3Error,
     StoreError,
 )
 from s3proxy.manager.ports import CopyState, NewObject
@@ -38,6 +36,7 @@ from s3proxy.model import (
     WriteConditions,
 )
 from s3proxy.plan.naming import is_opaque
+from s3proxy.s3.conditions import write_refusal
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TO_DELETE = (CopyState.GARBAGE, CopyState.ABANDONED)
@@ -141,7 +140,9 @@ class MemoryLedger:
     ) -> Claim:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("claim")
-        hold_to(conditions, self._etag(bucket, key))
+        etag = self._etag(bucket, key)
+        if not conditions.hold(etag):
+            raise write_refusal(conditions, key, exists=etag is not None)
         for name in backends:
             limit = self.limits.get(name)
             if limit is None or 0 < limit < self.used_bytes(name) + size_bytes:
@@ -175,12 +176,11 @@ class MemoryLedger:
         row = self._claimed(claim.copy.copy_id)
         if row is None:
             raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
-        try:
-            hold_to(conditions, self._etag(new.bucket, new.key))
-        except S3Error:
+        etag = self._etag(new.bucket, new.key)
+        if not conditions.hold(etag):
             row.copy = evolve(row.copy, version_id=version_id)
             row.state, row.due_at = CopyState.ABANDONED, self._now()
-            raise
+            raise write_refusal(conditions, new.key, exists=etag is not None)
         self._discard(new.bucket, new.key)
         row.copy = evolve(row.copy, backend_etag=backend_etag, version_id=version_id)
         row.state, row.due_at = CopyState.LIVE, None
@@ -234,7 +234,8 @@ class MemoryLedger:
     ) -> ObjectInfo | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("replace_metadata")
-        hold_to(conditions, current.etag)
+        if not conditions.hold(current.etag):
+            raise PreconditionFailed()
         found = self._objects.get((current.bucket, current.key))
         if found is None or found[0].object_id != current.object_id:
             return None
@@ -479,15 +480,6 @@ class MemoryLedger:
 
     def _is_pinned(self, row: Row) -> bool:
         return self.pins.get(row.object_id or "", -1.0) > self._now()
-
-
-def hold_to(conditions: WriteConditions, etag: str | None) -> None:
-    """Raise what a write is told whose conditions do not hold over *etag*."""
-    if conditions.hold(etag):
-        return
-    if conditions.if_match and etag is None:
-        raise NoSuchKey()
-    raise PreconditionFailed()
 
 
 def _part(info: ObjectInfo, copy: Copy) -> Part:

@@ -17,6 +17,7 @@ from s3proxy.errors import (
     EntityTooSmall,
     InvalidPart,
     NoSuchUpload,
+    PreconditionFailed,
 )
 from s3proxy.manager.ports import CopyState
 from s3proxy.manager.upload_ports import NewUpload
@@ -34,7 +35,8 @@ from s3proxy.model import (
     UploadPage,
     WriteConditions,
 )
-from tests.fakes.ledger import MemoryLedger, hold_to
+from s3proxy.s3.conditions import write_refusal
+from tests.fakes.ledger import MemoryLedger
 
 LEAST_PART_BYTES = 5 * 1024 * 1024
 KEEP_ANSWER_SECONDS = 24 * 3600.0
@@ -236,7 +238,9 @@ class MemoryUploads:
             return upload.answer
         upload = self._open(upload_id, bucket, key)
         least = LEAST_PART_BYTES if least_part_bytes is None else least_part_bytes
-        hold_to(conditions, ledger._etag(bucket, key))
+        etag = ledger._etag(bucket, key)
+        if not conditions.hold(etag):
+            raise write_refusal(conditions, key, exists=etag is not None)
         for wanted in parts:
             held = upload.parts.get(wanted.part_number)
             if held is None or held.info.etag != wanted.etag:

@@ -87,6 +87,9 @@ class Bucket(RuleBasedStateMachine):
         if (key in self.model) == (how == "any"):
             assert answer.status == 200, answer.body
             self.stored(answer, key, body, {})
+        elif how == "any":
+            assert answer.status == 404, answer.body
+            assert answer.code == "NoSuchKey"
         else:
             assert answer.status == 412, answer.body
             assert answer.code == "PreconditionFailed"
@@ -95,7 +98,7 @@ class Bucket(RuleBasedStateMachine):
     def put_if_match(self, key: str, body: bytes, other: bytes) -> None:
         right = self.model.get(key)
         wrong = self.send("PUT", key, body, {"if-match": f'"{md5(b"?" + other)}"'})
-        assert wrong.status == 412, wrong.body
+        assert wrong.status == (404 if right is None else 412), wrong.body
         if right is not None:
             answer = self.send("PUT", key, body, {"if-match": f'"{right.etag}"'})
             assert answer.status == 200, answer.body
