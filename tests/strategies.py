@@ -15,7 +15,8 @@ _SPICE = " +%/~*'\"()&=?#;:,.<>!@$[]{}|^`\\_-é日🪣e\u0301\n\r\t"
 _ODD = st.sampled_from("abcXYZ019" + _SPICE)
 _ANY = st.characters(codec="utf-8", exclude_characters="\0")
 
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+#: What XML 1.0 cannot carry.
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def texts(min_size: int = 0, max_size: int = 30) -> SearchStrategy[str]:
@@ -36,7 +37,7 @@ def keys() -> SearchStrategy[str]:
 
 def xml_texts(min_size: int = 0) -> SearchStrategy[str]:
     """Text that XML 1.0 can carry."""
-    return texts(min_size).filter(lambda text: not _NOT_XML.search(text))
+    return texts(min_size).filter(lambda text: not NOT_XML.search(text))
 
 
 def queries() -> SearchStrategy[list[tuple[str, str]]]:

@@ -17,7 +17,6 @@ from s3proxy.errors import (
     EntityTooSmall,
     InvalidPart,
     NoSuchUpload,
-    PreconditionFailed,
 )
 from s3proxy.manager.ports import CopyState
 from s3proxy.manager.upload_ports import NewUpload
