@@ -74,16 +74,27 @@ def parse(document: bytes, root: str, *, max_bytes: int, max_elements: int) -> N
     if len(document) > max_bytes:
         raise MalformedXML()
     builder = _Builder(max_elements)
-    parser = DefusedXMLParser(target=builder, forbid_dtd=True)
+    feed(document, builder)
+    if builder.root is None or builder.root.name != root:
+        raise MalformedXML()
+    return builder.root
+
+
+def feed(document: bytes, target: object) -> None:
+    """
+    Parse a document.
+
+    :param target: What is called as elements begin and end, as of
+        ``xml.etree.ElementTree.XMLParser``.
+    :raises MalformedXML: It is none, or has a DTD; and what *target* raises.
+    """
+    parser = DefusedXMLParser(target=target, forbid_dtd=True)
     try:
         parser.feed(document)
         parser.close()
     except (ParseError, DefusedXmlException, ValueError, LookupError) as why:
         # The last two: encodings that are declared and unknown.
         raise MalformedXML() from why
-    if builder.root is None or builder.root.name != root:
-        raise MalformedXML()
-    return builder.root
 
 
 class _Builder:
