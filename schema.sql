@@ -382,8 +382,7 @@ CREATE OR REPLACE FUNCTION ledger_commit(
     p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
     p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
     p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
-    p_grace interval, p_needs_manifest boolean DEFAULT false,
-    p_tags jsonb DEFAULT '{}',
+    p_grace interval, p_needs_manifest boolean, p_tags jsonb,
     OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -441,6 +440,21 @@ BEGIN
      WHERE copy_id = p_copy_id;
     outcome := 'committed';
 END $$;
+
+-- As earlier versions call it. Its default stays, since defaults cannot be taken away;
+-- the function above has none, so that no call fits both.
+CREATE OR REPLACE FUNCTION ledger_commit(
+    p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
+    p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
+    p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
+    p_grace interval, p_needs_manifest boolean DEFAULT false,
+    OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_commit(
+        p_copy_id, p_bucket, p_key, p_size, p_md5, p_content_type, p_headers,
+        p_user_metadata, p_checksums, p_backend_etag, p_version_id, p_if_match,
+        p_if_none_match, p_grace, p_needs_manifest, '{}'::jsonb)
+$$;
 
 -- Rule 11: no backend call; the collector does the rest. Returns 'deleted', 'absent', or
 -- 'precondition': p_if_match (ETags, or '*') does not hold, and nothing has changed.
