@@ -6,7 +6,8 @@
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
-#   make generate                        every SQL statement against the schema
+#   make generate                        every SQL statement against the schema, and
+#                                        docs/operations.md from its table
 #   make build / make push               the container image; they need Docker
 #
 # PYTHON names the Python (3.11 or newer) that the virtual environment is made with.
@@ -57,6 +58,7 @@ fuzz: $(VENV)/.installed-embedded,test
 
 generate: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.prepare_statements
+	$(PY) -m tools.operations
 
 build:
 	@command -v docker >/dev/null || { echo "make build needs Docker" >&2; exit 1; }

@@ -85,8 +85,12 @@ CREATE TABLE IF NOT EXISTS object_parts (
     offset_bytes bigint  NOT NULL CHECK (offset_bytes >= 0),
     size_bytes   bigint  NOT NULL CHECK (size_bytes >= 0),
     md5          text    NOT NULL,
+    checksums    jsonb   NOT NULL DEFAULT '{}',  -- of a part that was uploaded with some
     PRIMARY KEY (object_id, part_number)
 );
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE object_parts
+    ADD COLUMN IF NOT EXISTS checksums jsonb NOT NULL DEFAULT '{}';
 
 -- One row per copy, and a copy's key is used once, ever.
 --   claimed    bytes may be on their way; due_at is the end of the lease
@@ -406,7 +410,7 @@ CREATE OR REPLACE FUNCTION ledger_commit(
     p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
     p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
     p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
-    p_grace interval, p_needs_manifest boolean DEFAULT false,
+    p_grace interval, p_needs_manifest boolean, p_tags jsonb,
     OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -446,10 +450,11 @@ BEGIN
         o_last_modified := date_trunc('milliseconds', clock_timestamp());
         EXIT WHEN exists_now;
         INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag,
-                             content_type, headers, user_metadata, checksums,
+                             content_type, headers, user_metadata, tags, checksums,
                              last_modified, manifest_wanted_at, manifest_due_at)
         VALUES (p_bucket, p_key, o_object_id, p_size, p_md5, p_content_type, p_headers,
-                p_user_metadata, p_checksums, o_last_modified, wanted_at, wanted_at)
+                p_user_metadata, p_tags, p_checksums, o_last_modified, wanted_at,
+                wanted_at)
         ON CONFLICT DO NOTHING;
         EXIT WHEN FOUND;
     END LOOP;
@@ -458,7 +463,7 @@ BEGIN
         UPDATE objects
            SET object_id = o_object_id, size_bytes = p_size, etag = p_md5,
                content_type = p_content_type, headers = p_headers,
-               user_metadata = p_user_metadata, tags = '{}', checksums = p_checksums,
+               user_metadata = p_user_metadata, tags = p_tags, checksums = p_checksums,
                last_modified = o_last_modified, manifest_wanted_at = wanted_at,
                manifest_due_at = wanted_at
          WHERE bucket = p_bucket AND object_key = p_key;
@@ -473,20 +478,73 @@ BEGIN
     outcome := 'committed';
 END $$;
 
--- Rule 11: no backend call; the collector does the rest.
+-- As earlier versions call it. Its default stays, since defaults cannot be taken away;
+-- the function above has none, so that no call fits both.
+CREATE OR REPLACE FUNCTION ledger_commit(
+    p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
+    p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
+    p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
+    p_grace interval, p_needs_manifest boolean DEFAULT false,
+    OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_commit(
+        p_copy_id, p_bucket, p_key, p_size, p_md5, p_content_type, p_headers,
+        p_user_metadata, p_checksums, p_backend_etag, p_version_id, p_if_match,
+        p_if_none_match, p_grace, p_needs_manifest, '{}'::jsonb)
+$$;
+
+-- Rule 11: no backend call; the collector does the rest. Returns 'deleted', 'absent', or
+-- 'precondition': p_if_match (ETags, or '*') does not hold, and nothing has changed.
+CREATE OR REPLACE FUNCTION ledger_delete_if(
+    p_bucket text, p_key text, p_if_match text[], p_grace interval)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    doomed objects;
+BEGIN
+    SELECT * INTO doomed FROM objects o
+      WHERE o.bucket = p_bucket AND o.object_key = p_key FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'absent';
+    END IF;
+    IF NOT ledger_allows(doomed.etag, p_if_match, '{}') THEN
+        RETURN 'precondition';
+    END IF;
+    DELETE FROM objects o WHERE o.bucket = p_bucket AND o.object_key = p_key;
+    PERFORM ledger_discard(doomed.object_id, p_grace);
+    RETURN 'deleted';
+END $$;
+
+-- As earlier versions call it: whether there was an object.
 CREATE OR REPLACE FUNCTION ledger_delete(
     p_bucket text, p_key text, p_grace interval)
-RETURNS boolean LANGUAGE plpgsql AS $$
+RETURNS boolean LANGUAGE sql AS $$
+    SELECT ledger_delete_if(p_bucket, p_key, '{}', p_grace) = 'deleted'
+$$;
+
+-- Many at once, each as in ledger_delete_if. p_etags stand beside p_keys: an ETag that
+-- the object must have, '*' for any, NULL for no condition. The outcomes stand beside
+-- them too.
+--
+-- Rows are locked in the order of the keys, whatever the order asked for, so that two
+-- such requests wait for each other and never deadlock (rule 26).
+CREATE OR REPLACE FUNCTION ledger_delete_many(
+    p_bucket text, p_keys text[], p_etags text[], p_grace interval)
+RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
-    gone text;
+    outcomes text[] := array_fill(NULL::text, ARRAY[cardinality(p_keys)]);
+    doomed record;
 BEGIN
-    DELETE FROM objects o WHERE o.bucket = p_bucket AND o.object_key = p_key
-        RETURNING o.object_id INTO gone;
-    IF gone IS NULL THEN
-        RETURN false;
-    END IF;
-    PERFORM ledger_discard(gone, p_grace);
-    RETURN true;
+    FOR doomed IN
+        SELECT a.object_key, a.etag, a.place
+          FROM unnest(p_keys, p_etags) WITH ORDINALITY AS a (object_key, etag, place)
+         ORDER BY a.object_key COLLATE "C", a.place
+    LOOP
+        outcomes[doomed.place] := ledger_delete_if(
+            p_bucket, doomed.object_key,
+            CASE WHEN doomed.etag IS NULL THEN '{}' ELSE ARRAY[doomed.etag] END,
+            p_grace);
+    END LOOP;
+    RETURN outcomes;
 END $$;
 
 -- 5. Listing ---------------------------------------------------------------------------
@@ -871,10 +929,10 @@ BEGIN
          WHERE bucket = p_bucket AND object_key = p_key;
     END IF;
     INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
-                              md5)
+                              md5, checksums)
     SELECT new_object_id, p.part_number, p.part_id,
            (sum(p.size_bytes) OVER (ORDER BY p.part_number) - p.size_bytes)::bigint,
-           p.size_bytes, p.etag
+           p.size_bytes, p.etag, p.checksums
       FROM multipart_parts p
      WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
     DELETE FROM multipart_parts p

@@ -234,6 +234,12 @@ class InvalidURI(S3Error):
     default_message = "Could not parse the specified URI."
 
 
+class InvalidTag(S3Error):
+    """400: a tag that S3 does not take, a key that is there twice, or too many."""
+
+    code, status, default_message = "InvalidTag", 400, "The tag provided is not valid."
+
+
 class KeyTooLongError(S3Error):
     """400: the key is longer than 1024 bytes of UTF-8."""
 
@@ -295,6 +301,12 @@ class NoSuchKey(S3Error):
     default_message = "The specified key does not exist."
 
 
+class NoSuchTagSet(S3Error):
+    """404: the bucket has no tags."""
+
+    code, status, default_message = "NoSuchTagSet", 404, "The TagSet does not exist."
+
+
 class NoSuchUpload(S3Error):
     """404: no such upload: never made, completed, or aborted."""
 
@@ -303,6 +315,23 @@ class NoSuchUpload(S3Error):
         "The specified multipart upload does not exist. The upload ID might be "
         "invalid, or the multipart upload might have been aborted or completed."
     )
+
+
+class NoSuchVersion(S3Error):
+    """404: objects have one version here, and its id is ``null``."""
+
+    code, status = "NoSuchVersion", 404
+    default_message = "The specified version does not exist."
+
+
+class NotConfigured(S3Error):
+    """404: a setting that buckets may have and this one has not; each has a code."""
+
+    status = 404
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class NotImplementedYet(S3Error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import Enum
 
 from attrs import field, frozen
 
@@ -23,6 +24,7 @@ class ObjectInfo:
         values latin-1 decoded, so that any header bytes come back as they went in.
     :ivar checksums: Algorithm (``crc32`` …) to base64 value, as verified.
     :ivar last_modified: UTC, from the database's clock at commit, whole milliseconds.
+    :ivar tags: Key to value; changing them leaves *last_modified* alone.
     """
 
     bucket: str
@@ -35,6 +37,7 @@ class ObjectInfo:
     headers: Mapping[str, str] = field(factory=dict)
     user_metadata: Mapping[str, str] = field(factory=dict)
     checksums: Mapping[str, str] = field(factory=dict)
+    tags: Mapping[str, str] = field(factory=dict)
 
 
 @frozen
@@ -97,6 +100,51 @@ class PartRange:
     info: ObjectInfo
     found: tuple[int, int] | None
     parts_count: int
+
+
+@frozen
+class ObjectPart:
+    """What clients are told of a part of an object."""
+
+    part_number: int
+    size_bytes: int
+    checksums: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class ObjectAttributes:
+    """
+    An object and a page of its parts.
+
+    :ivar parts_count: Of the whole object.
+    :ivar next_marker: The last part number of the page; None at the end.
+    """
+
+    info: ObjectInfo
+    parts_count: int
+    parts: tuple[ObjectPart, ...]
+    next_marker: int | None
+
+
+@frozen
+class Doomed:
+    """
+    A line of the list that DeleteObjects brings.
+
+    :ivar if_match: The ETag that the object must have, without quotes, ``*`` for any;
+        None for no condition.
+    """
+
+    key: str
+    if_match: str | None = None
+
+
+class Deleted(Enum):
+    """What became of a key that was to be deleted."""
+
+    DELETED = "deleted"
+    ABSENT = "absent"
+    PRECONDITION = "precondition"
 
 
 @frozen

@@ -41,6 +41,7 @@ from s3proxy.manager.objects import Objects
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
 from s3proxy.reload import Reloader, on_hang_up
+from s3proxy.store.bucket_tags import BucketTags
 from s3proxy.store.buckets import PostgresBuckets
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
@@ -264,6 +265,7 @@ class Daemon(Service):
             admission.authenticator,
             uploads=uploads,
             copies=copies,
+            bucket_tags=BucketTags(pool),
             server=self.config.server,
             buckets=admission.directory,
             clock=self.reactor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -13,6 +14,9 @@ from s3proxy.model import ListPage, ObjectInfo
 _SPICE = " +%/~*'\"()&=?#;:,.<>!@$[]{}|^`\\_-é日🪣e\u0301\n\r\t"
 _ODD = st.sampled_from("abcXYZ019" + _SPICE)
 _ANY = st.characters(codec="utf-8", exclude_characters="\0")
+
+#: What XML 1.0 cannot carry.
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def texts(min_size: int = 0, max_size: int = 30) -> SearchStrategy[str]:
@@ -29,6 +33,11 @@ def keys() -> SearchStrategy[str]:
     odd = st.lists(segments, min_size=1, max_size=5).map("/".join)
     longest = st.sampled_from(["k" * 1024, "é" * 512, "日" * 341 + "k"])
     return st.one_of(texts(1), odd.filter(bool), longest)
+
+
+def xml_texts(min_size: int = 0) -> SearchStrategy[str]:
+    """Text that XML 1.0 can carry."""
+    return texts(min_size).filter(lambda text: not NOT_XML.search(text))
 
 
 def queries() -> SearchStrategy[list[tuple[str, str]]]:

@@ -100,7 +100,12 @@ class Copies:
         check_copy(op.source_conditions, source.etag, source.last_modified)
         if op.is_to_itself:
             changed = await self._ledger.replace_metadata(
-                source, op.content_type, op.headers, op.user_metadata, op.conditions
+                source,
+                op.content_type,
+                op.headers,
+                op.user_metadata,
+                op.conditions,
+                op.tags,
             )
             # Overwritten meanwhile: it is the new version that is copied.
             return await self.copy(op) if changed is None else changed
@@ -116,6 +121,7 @@ class Copies:
             headers=dict(kept.headers),
             user_metadata=dict(kept.user_metadata),
             conditions=op.conditions,
+            tags=dict(source.tags if op.tags is None else op.tags),
         )
         if is_multipart:
             return await self._copy_parts(target, stored)
@@ -178,6 +184,7 @@ class Copies:
                 target.content_type,
                 target.headers,
                 target.user_metadata,
+                tags=target.tags,
             )
         )
         try:
@@ -208,6 +215,7 @@ class Copies:
             headers=target.headers,
             user_metadata=target.user_metadata,
             checksums=completed.checksums,
+            tags=target.tags,
         )
 
     async def _copy_one(

@@ -125,7 +125,7 @@ class Manifests:
         :raises InsufficientStorage: No backend has room; or ServiceUnavailable.
         """
         parts = await self._ledger.parts(wanted.info.object_id)
-        manifest = Manifest(self._installation_id, wanted.info, parts, wanted.tags)
+        manifest = Manifest(self._installation_id, wanted.info, parts)
         if not manifest.is_whole:
             # Overwritten or deleted: that takes the rows of the parts away.
             return False

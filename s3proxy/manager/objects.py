@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
@@ -14,13 +14,22 @@ from s3proxy.errors import (
     BackendMissing,
     InternalError,
     NoSuchKey,
+    PreconditionFailed,
     ServiceUnavailable,
 )
 from s3proxy.manager.pinning import Pin
 from s3proxy.manager.ports import Backend, Body, Ledger
 from s3proxy.manager.reading import ObjectReader, part_readers
 from s3proxy.manager.writing import Writer
-from s3proxy.model import ListPage, ObjectInfo, PartRange, StoredObject
+from s3proxy.model import (
+    Deleted,
+    Doomed,
+    ListPage,
+    ObjectAttributes,
+    ObjectInfo,
+    PartRange,
+    StoredObject,
+)
 from s3proxy.s3.operation import PutObject
 
 _OVERWRITTEN = "The object was overwritten while it was read. Please try again."
@@ -109,9 +118,49 @@ class Objects:
         """What keeps an object's bytes for a read; not started yet."""
         return Pin(object_id, self._ledger, self._clock, self._grace_seconds)
 
-    async def delete(self, bucket: str, key: str) -> None:
-        """Remove the object; one that is not there is fine. No backend is called."""
-        await self._ledger.delete(bucket, key)
+    async def replace_tags(
+        self, bucket: str, key: str, tags: Mapping[str, str]
+    ) -> None:
+        """
+        Give an object other tags, and nothing else.
+
+        :raises NoSuchKey: 404.
+        """
+        if not await self._ledger.replace_tags(bucket, key, tags):
+            raise NoSuchKey(fields={"Key": key})
+
+    async def attributes(
+        self, bucket: str, key: str, after: int, limit: int
+    ) -> ObjectAttributes:
+        """
+        An object and at most *limit* parts with a number over *after*.
+
+        :raises NoSuchKey: 404.
+        """
+        found = await self._ledger.attributes(bucket, key, after, limit)
+        if found is None:
+            raise NoSuchKey(fields={"Key": key})
+        return found
+
+    async def delete(self, bucket: str, key: str, if_match: Sequence[str] = ()) -> None:
+        """
+        Remove the object. No backend is called.
+
+        :param if_match: ETags of which it must have one, or ``*``.
+        :raises PreconditionFailed: It has another.
+        :raises NoSuchKey: It is not there, and had to have one.
+        """
+        result = await self._ledger.delete(bucket, key, if_match)
+        if result is Deleted.PRECONDITION:
+            raise PreconditionFailed(fields={"Condition": "If-Match"})
+        if result is Deleted.ABSENT and if_match:
+            raise NoSuchKey(fields={"Key": key})
+
+    async def delete_many(
+        self, bucket: str, doomed: Sequence[Doomed]
+    ) -> tuple[Deleted, ...]:
+        """Remove all of them in one transaction. No backend is called."""
+        return await self._ledger.delete_many(bucket, doomed) if doomed else ()
 
     async def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int

@@ -16,7 +16,10 @@ from attrs import field, frozen
 from s3proxy.model import (
     Claim,
     Copy,
+    Deleted,
+    Doomed,
     ListPage,
+    ObjectAttributes,
     ObjectInfo,
     Part,
     PartRange,
@@ -39,6 +42,7 @@ class NewObject:
     """
     What a commit records of an object whose bytes are stored and verified.
 
+    :ivar tags: Key to value.
     :ivar needs_manifest: The backend object does not tell all of this, so that a
         manifest copy is to be written.
     """
@@ -52,6 +56,7 @@ class NewObject:
     user_metadata: dict[str, str] = field(factory=dict)
     checksums: dict[str, str] = field(factory=dict)
     needs_manifest: bool = False
+    tags: dict[str, str] = field(factory=dict)
 
 
 class Ledger(Protocol):
@@ -132,17 +137,37 @@ class Ledger(Protocol):
         headers: Mapping[str, str],
         user_metadata: Mapping[str, str],
         conditions: WriteConditions,
+        tags: Mapping[str, str] | None = None,
     ) -> ObjectInfo | None:
         """
         Give an object other headers and a new time; its bytes and ETag stay.
 
+        :param tags: Its new tags; None leaves them.
         :returns: None where it is not *current* any more.
         :raises PreconditionFailed: *conditions* do not hold.
         """
         ...
 
-    async def delete(self, bucket: str, key: str) -> None:
-        """Remove the object, turning its copies to garbage; an absent key is fine."""
+    async def replace_tags(
+        self, bucket: str, key: str, tags: Mapping[str, str]
+    ) -> bool:
+        """Give an object other tags, and nothing else; whether there is one."""
+        ...
+
+    async def delete(
+        self, bucket: str, key: str, if_match: Sequence[str] = ()
+    ) -> Deleted:
+        """
+        Remove the object, turning its copies to garbage.
+
+        :param if_match: ETags of which it must have one, or ``*``.
+        """
+        ...
+
+    async def delete_many(
+        self, bucket: str, doomed: Sequence[Doomed]
+    ) -> tuple[Deleted, ...]:
+        """Remove all of them in one transaction; the results stand beside *doomed*."""
         ...
 
     async def head(self, bucket: str, key: str) -> ObjectInfo | None:
@@ -165,6 +190,12 @@ class Ledger(Protocol):
         self, bucket: str, key: str, part_number: int
     ) -> PartRange | None:
         """Where the object's *part_number*-th part lies; None without the object."""
+        ...
+
+    async def attributes(
+        self, bucket: str, key: str, after: int, limit: int
+    ) -> ObjectAttributes | None:
+        """The object and at most *limit* of its parts with a number over *after*."""
         ...
 
     async def list_objects(

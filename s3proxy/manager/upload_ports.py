@@ -30,6 +30,7 @@ class NewUpload:
     user_metadata: dict[str, str] = field(factory=dict)
     checksum_algorithm: str | None = None
     checksum_type: str | None = None
+    tags: dict[str, str] = field(factory=dict)
 
 
 class UploadLedger(Protocol):

@@ -52,6 +52,7 @@ class Uploads:
                 dict(op.user_metadata),
                 op.checksum_algorithm,
                 op.checksum_type,
+                dict(op.tags),
             )
         )
 

@@ -108,8 +108,13 @@ class ObjectWrite:
             user_metadata=op.user_metadata,
             checksums=_all_checksums(op, self._body),
             needs_manifest=not describes_fully(
-                self.headers(claim.copy), op.content_type, op.headers, op.user_metadata
+                self.headers(claim.copy),
+                op.content_type,
+                op.headers,
+                op.user_metadata,
+                op.tags,
             ),
+            tags=op.tags,
         )
         return await self._ledger.commit(
             claim, new, op.conditions, stored.etag, stored.version_id
@@ -129,6 +134,7 @@ class ObjectWrite:
             headers=op.headers,
             user_metadata=op.user_metadata,
             checksums=_all_checksums(op, self._body),
+            tags=op.tags,
         )
 
 

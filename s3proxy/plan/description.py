@@ -68,15 +68,18 @@ def describes_fully(
     content_type: str | None,
     headers: Mapping[str, str],
     user_metadata: Mapping[str, str],
+    tags: Mapping[str, str],
 ) -> bool:
     """
     Whether a plain object's only copy tells all that the client said of it.
 
     :param sent: What :func:`describe` gave.
-    :param headers: The standard headers kept with the object; none of them is sent.
+    :param headers: The standard headers kept with the object; none of them is sent, and
+        no tag is.
     """
     return (
         not headers
+        and not tags
         and sent.get("content-type") == content_type
         and all(
             not name.startswith("s3proxy-") and sent.get(f"x-amz-meta-{name}") == value

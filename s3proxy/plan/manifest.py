@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from s3proxy.model import ObjectInfo
 
@@ -46,7 +46,6 @@ class Manifest:
     installation_id: str
     info: ObjectInfo
     parts: tuple[ManifestPart, ...]
-    tags: Mapping[str, str] = field(factory=dict)
 
     @property
     def is_whole(self) -> bool:
@@ -70,7 +69,6 @@ class WantedManifest:
     """
 
     info: ObjectInfo
-    tags: Mapping[str, str]
     wanted_at: datetime
 
 
@@ -88,7 +86,7 @@ def encode(manifest: Manifest) -> bytes:
         "content_type": info.content_type,
         "headers": dict(info.headers),
         "user_metadata": dict(info.user_metadata),
-        "tags": dict(manifest.tags),
+        "tags": dict(info.tags),
         "checksums": dict(info.checksums),
         "last_modified": info.last_modified.astimezone(UTC).isoformat(),
         "parts": [
@@ -128,12 +126,12 @@ def decode(data: bytes) -> Manifest:
         headers=_texts(document, "headers"),
         user_metadata=_texts(document, "user_metadata"),
         checksums=_texts(document, "checksums"),
+        tags=_texts(document, "tags"),
     )
     manifest = Manifest(
         _get(document, "installation_id", str),
         info,
         tuple(_part(each) for each in _get(document, "parts", list)),
-        _texts(document, "tags"),
     )
     if not manifest.is_whole:
         raise ManifestError("the parts do not add up to the object")

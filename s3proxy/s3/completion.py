@@ -10,14 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from xml.etree.ElementTree import ParseError
-
-from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
-from defusedxml.ElementTree import DefusedXMLParser  # type: ignore[import-untyped]
 
 from s3proxy.errors import InvalidPartOrder, MalformedXML
 from s3proxy.model import CompletedPart
-from s3proxy.s3 import checksums
+from s3proxy.s3 import checksums, safe_xml
 from s3proxy.s3.parameters import MAX_PARTS
 
 #: Of the document. 10,000 parts with their checksums, indented, are half of it.
@@ -46,13 +42,7 @@ def parse(document: bytes) -> tuple[CompletedPart, ...]:
     if len(document) > MAX_BYTES:
         raise MalformedXML()
     reader = _Reader()
-    parser = DefusedXMLParser(target=reader, forbid_dtd=True)
-    try:
-        parser.feed(document)
-        parser.close()
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as why:
-        # The last two: encodings that are declared and unknown.
-        raise MalformedXML() from why
+    safe_xml.feed(document, reader)
     parts = tuple(reader.parts)
     if not parts:
         raise MalformedXML()

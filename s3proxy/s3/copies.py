@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from attrs import field, frozen
 
@@ -11,10 +10,10 @@ from s3proxy.errors import (
     InvalidArgument,
     InvalidRequest,
     InvalidURI,
-    NotImplementedYet,
+    NoSuchVersion,
 )
 from s3proxy.model import WriteConditions
-from s3proxy.s3 import checksum_headers, parameters, ranges, target
+from s3proxy.s3 import checksum_headers, parameters, ranges, tagging, target
 from s3proxy.s3.conditions import ReadConditions, parse_read_conditions
 from s3proxy.s3.request import Request
 
@@ -40,6 +39,7 @@ class CopyObject:
     :ivar source_conditions: ``x-amz-copy-source-if-*``: conditions.check_copy.
     :ivar conditions: Of what the copy replaces.
     :ivar replace_metadata: The next three are the copy's; else the source's are.
+    :ivar tags: The copy's; None for the source's.
     :ivar checksum_algorithm: ``CRC32`` …: which checksum the copy is to have, or None.
     """
 
@@ -53,6 +53,7 @@ class CopyObject:
     headers: dict[str, str] = field(factory=dict)
     user_metadata: dict[str, str] = field(factory=dict)
     checksum_algorithm: str | None = None
+    tags: dict[str, str] | None = None
 
     @property
     def is_to_itself(self) -> bool:
@@ -85,10 +86,10 @@ def copy_object(request: Request) -> CopyObject:
 
     :raises InvalidArgument: The source or the directive cannot be read.
     :raises InvalidRequest: A copy to itself that changes nothing.
-    :raises NotImplementedYet: A version of the source is named.
+    :raises NoSuchVersion: A version of the source other than ``null`` is named.
     """
     headers = request.headers
-    replace = _replaces(headers)
+    replace = parameters.directive(headers, "x-amz-metadata-directive")
     algorithm, _ = checksum_headers.parse_announced(headers)
     operation = CopyObject(
         request.bucket,
@@ -101,6 +102,7 @@ def copy_object(request: Request) -> CopyObject:
         headers=parameters.kept_headers(headers) if replace else {},
         user_metadata=parameters.user_metadata(headers) if replace else {},
         checksum_algorithm=algorithm,
+        tags=tagging.parse_header(headers) if tagging.replaces(headers) else None,
     )
     if operation.is_to_itself and not replace:
         raise InvalidRequest(
@@ -116,7 +118,7 @@ def upload_part_copy(request: Request) -> UploadPartCopy:
     Read UploadPartCopy.
 
     :raises InvalidArgument: The source, its range or the part number cannot be read.
-    :raises NotImplementedYet: A version of the source is named.
+    :raises NoSuchVersion: A version of the source other than ``null`` is named.
     """
     headers = request.headers
     return UploadPartCopy(
@@ -138,7 +140,7 @@ def parse_source(value: str) -> CopySource:
 
     :param value: Latin-1 decoded.
     :raises InvalidArgument: It names no bucket or no key, or cannot be decoded.
-    :raises NotImplementedYet: It names a version other than ``null``.
+    :raises NoSuchVersion: It names a version other than ``null``.
     """
     raw = value.strip().encode("latin-1")
     version = _VERSION.search(raw)
@@ -147,7 +149,7 @@ def parse_source(value: str) -> CopySource:
         if not version[1]:
             raise _bad_source("Version id cannot be the empty string")
         if version[1] != b"null":
-            raise NotImplementedYet("Copying a version is not implemented here.")
+            raise NoSuchVersion(fields={"VersionId": version[1].decode("latin-1")})
     try:
         path = target.decode_path(raw)
     except InvalidURI as why:
@@ -158,15 +160,6 @@ def parse_source(value: str) -> CopySource:
     if len(key.encode()) > target.MAX_KEY_BYTES:
         raise _bad_source("Its key is too long.")
     return CopySource(bucket, key)
-
-
-def _replaces(headers: Mapping[str, str]) -> bool:
-    directive = headers.get("x-amz-metadata-directive", "COPY").strip().upper()
-    if directive not in ("COPY", "REPLACE"):
-        raise parameters.bad_argument(
-            "x-amz-metadata-directive", "Unknown metadata directive."
-        )
-    return directive == "REPLACE"
 
 
 def _bad_source(why: str) -> InvalidArgument:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from s3proxy.errors import InvalidArgument, MethodNotAllowed, NotImplementedYet
-from s3proxy.s3 import framing
-from s3proxy.s3.parameters import OVERRIDES
+from s3proxy.s3 import framing, settings
+from s3proxy.s3.parameters import OVERRIDES, bad_argument
 
 
 class Level(Enum):
@@ -31,6 +31,13 @@ UPLOADS = frozenset({"uploads"})
 UPLOAD = frozenset({"uploadId"})
 PART = frozenset({"partNumber"})
 PART_OF_UPLOAD = UPLOAD | PART
+ACL = frozenset({"acl"})
+ATTRIBUTES = frozenset({"attributes"})
+DELETE = frozenset({"delete"})
+TAGGING = frozenset({"tagging"})
+VERSIONS = frozenset({"versions"})
+#: A subresource, and no operation of its own: beside some it names an object's version.
+VERSION = frozenset({"versionId"})
 
 LISTING = frozenset(
     {"list-type", "prefix", "delimiter", "max-keys", "encoding-type", "fetch-owner"}
@@ -43,8 +50,12 @@ _LISTING_UPLOADS = frozenset(
     {"prefix", "delimiter", "max-uploads", "encoding-type"}
     | {"key-marker", "upload-id-marker"}
 )
+_LISTING_VERSIONS = frozenset(
+    {"prefix", "delimiter", "max-keys", "encoding-type"}
+    | {"key-marker", "version-id-marker"}
+)
 _LISTING_PARTS = frozenset({"max-parts", "part-number-marker", "encoding-type"})
-_OVERRIDES = frozenset(OVERRIDES)
+_READING = frozenset(OVERRIDES) | VERSION
 _NONE: frozenset[str] = frozenset()
 # What is served: for each set of subresources that is an operation, the parameters that
 # it understands. Others' parameters are ignored, as S3 does; a subresource is not.
@@ -54,19 +65,40 @@ SERVED: Mapping[tuple[str, Level], Mapping[frozenset[str], frozenset[str]]] = {
         PLAIN: LISTING,
         LOCATION: _NONE,
         UPLOADS: _LISTING_UPLOADS,
+        VERSIONS: _LISTING_VERSIONS,
+        ACL: _NONE,
+        TAGGING: _NONE,
+        **{frozenset({name}): _NONE for name in settings.READABLE},
     },
     ("HEAD", Level.BUCKET): {PLAIN: _NONE},
-    ("PUT", Level.BUCKET): {PLAIN: _NONE},
-    ("DELETE", Level.BUCKET): {PLAIN: _NONE},
-    ("GET", Level.OBJECT): {
-        PLAIN: _OVERRIDES,
-        PART: _OVERRIDES,
-        UPLOAD: _LISTING_PARTS,
+    ("PUT", Level.BUCKET): {PLAIN: _NONE, ACL: _NONE, TAGGING: _NONE},
+    ("POST", Level.BUCKET): {DELETE: _NONE},
+    ("DELETE", Level.BUCKET): {
+        PLAIN: _NONE,
+        TAGGING: _NONE,
+        **{frozenset({name}): _NONE for name in settings.REMOVABLE},
     },
-    ("HEAD", Level.OBJECT): {PLAIN: _OVERRIDES, PART: _OVERRIDES},
-    ("PUT", Level.OBJECT): {PLAIN: _NONE, PART_OF_UPLOAD: _NONE},
+    ("GET", Level.OBJECT): {
+        PLAIN: _READING,
+        PART: _READING,
+        UPLOAD: _LISTING_PARTS,
+        ACL: VERSION,
+        ATTRIBUTES: VERSION,
+        TAGGING: VERSION,
+    },
+    ("HEAD", Level.OBJECT): {PLAIN: _READING, PART: _READING},
+    ("PUT", Level.OBJECT): {
+        PLAIN: _NONE,
+        PART_OF_UPLOAD: _NONE,
+        ACL: VERSION,
+        TAGGING: VERSION,
+    },
     ("POST", Level.OBJECT): {UPLOADS: _NONE, UPLOAD: _NONE},
-    ("DELETE", Level.OBJECT): {PLAIN: _NONE, UPLOAD: _NONE},
+    ("DELETE", Level.OBJECT): {PLAIN: VERSION, UPLOAD: _NONE, TAGGING: VERSION},
+}
+# Whole operations that S3 has under these methods and that are not served.
+UNSERVED: Mapping[tuple[str, Level], str] = {
+    ("POST", Level.BUCKET): "PostObject",
 }
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 
@@ -107,19 +139,32 @@ _REFUSED_EXACT = frozenset(name for name in _REFUSED_HEADERS if name[-1] != "-")
 _REFUSED_PREFIXES = tuple(name for name in _REFUSED_HEADERS if name[-1] == "-")
 # Accepted with the one value that means what is done anyway.
 _ONLY_VALUES = {
-    "x-amz-acl": "private",
     "x-amz-bucket-object-lock-enabled": "false",
     "x-amz-storage-class": "standard",
     "x-amz-tagging-directive": "copy",
 }
+# Programs send one with every upload: accepted, and nobody is let in by it.
+_CANNED_ACLS = frozenset(
+    {"private", "public-read", "public-read-write", "authenticated-read"}
+    | {"aws-exec-read", "bucket-owner-read", "bucket-owner-full-control"}
+    | {"log-delivery-write"}
+)
 _SOURCE_HEADERS = frozenset(
     {"x-amz-copy-source"}
     | {"x-amz-copy-source-if-match", "x-amz-copy-source-if-none-match"}
     | {"x-amz-copy-source-if-modified-since", "x-amz-copy-source-if-unmodified-since"}
 )
 # Of those refused elsewhere, what copies take.
-COPY_HEADERS = _SOURCE_HEADERS | {"x-amz-metadata-directive"}
+COPY_HEADERS = _SOURCE_HEADERS | {
+    "x-amz-metadata-directive",
+    "x-amz-tagging",
+    "x-amz-tagging-directive",
+}
 COPY_PART_HEADERS = _SOURCE_HEADERS | {"x-amz-copy-source-range"}
+#: What makes an object may give it tags.
+TAGGING_HEADERS = frozenset({"x-amz-tagging"})
+#: Nothing is locked, so there is nothing to bypass.
+DELETE_HEADERS = frozenset({"x-amz-bypass-governance-retention"})
 
 
 def check_served(
@@ -138,6 +183,9 @@ def check_served(
     form = SUBRESOURCES.intersection(parameters)
     if form in forms:
         return form, forms[form]
+    versionless = form - VERSION
+    if forms.get(versionless, _NONE) >= VERSION:
+        return versionless, forms[versionless]
     if method not in METHODS:
         raise _not_allowed(method, level)
     for name in sorted(form.difference(*forms)):
@@ -157,7 +205,10 @@ def check_headers(headers: Mapping[str, str], taken: frozenset[str] = _NONE) -> 
     :param headers: By lower-case name.
     :param taken: Names that would be refused, but for this operation.
     :raises NotImplementedYet: One would change the meaning of the operation.
+    :raises InvalidArgument: ``x-amz-acl`` is none of S3's.
     """
+    if headers.get("x-amz-acl", "private").strip() not in _CANNED_ACLS:
+        raise bad_argument("x-amz-acl", "There is no such canned access control list.")
     for name, value in headers.items():
         if name in taken:
             continue

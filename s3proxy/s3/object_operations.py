@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from s3proxy.errors import InvalidRequest, NotImplementedYet
+from s3proxy.errors import InvalidRequest
 from s3proxy.model import WriteConditions
-from s3proxy.s3 import checksum_headers, framing, parameters
+from s3proxy.s3 import checksum_headers, framing, parameters, tagging
 from s3proxy.s3.conditions import ReadConditions, parse_read_conditions
 from s3proxy.s3.framing import Framing
 from s3proxy.s3.request import Request
@@ -22,6 +22,7 @@ class PutObject:
     :ivar checksums: ``x-amz-checksum-*`` sent as headers: algorithm to base64 value.
     :ivar headers: Standard headers to keep (see ObjectInfo.headers).
     :ivar framing: Of an aws-chunked body.
+    :ivar tags: Key to value.
     """
 
     bucket: str
@@ -34,6 +35,7 @@ class PutObject:
     user_metadata: dict[str, str] = field(factory=dict)
     conditions: WriteConditions = field(factory=WriteConditions)
     framing: Framing | None = None
+    tags: dict[str, str] = field(factory=dict)
 
 
 @frozen
@@ -45,6 +47,7 @@ class _Read:
     :ivar part_number: Only this part of the object, 1 to 10000; None for all of it.
     :ivar overrides: ``response-*`` parameters: header name (lower-case) to value,
         latin-1 decoded, without control characters.
+    :ivar version_id: ``null`` where it was named.
     """
 
     bucket: str
@@ -54,6 +57,7 @@ class _Read:
     overrides: dict[str, str] = field(factory=dict)
     checksum_mode: bool = False
     part_number: int | None = None
+    version_id: str | None = None
 
 
 @frozen
@@ -66,14 +70,6 @@ class HeadObject(_Read):
     """``HEAD /{bucket}/{key}``"""
 
 
-@frozen
-class DeleteObject:
-    """``DELETE /{bucket}/{key}``"""
-
-    bucket: str
-    key: str
-
-
 def read_object(
     kind: type[GetObject] | type[HeadObject], request: Request
 ) -> GetObject | HeadObject:
@@ -81,6 +77,7 @@ def read_object(
     Read GetObject or HeadObject.
 
     :raises InvalidArgument: An override or the part number has a bad value.
+    :raises NoSuchVersion: A version other than ``null`` is named.
     :raises InvalidRequest: A range and a part number are asked for at once.
     """
     number = request.query.get("partNumber")
@@ -98,6 +95,7 @@ def read_object(
             request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
         ),
         part_number=None if number is None else parameters.part_number(number),
+        version_id=parameters.version_id(request.query),
     )
 
 
@@ -106,7 +104,8 @@ def put_object(request: Request) -> PutObject:
     Read PutObject.
 
     :raises MissingContentLength: Or EntityTooLarge, MetadataTooLarge, InvalidDigest,
-        InvalidRequest, InvalidArgument, MalformedTrailerError, NotImplementedYet.
+        InvalidRequest, InvalidArgument, InvalidTag, MalformedTrailerError,
+        NotImplementedYet.
     """
     headers = request.headers
     framed = framing.parse(headers)
@@ -123,16 +122,5 @@ def put_object(request: Request) -> PutObject:
         user_metadata=parameters.user_metadata(headers),
         conditions=request.write_conditions,
         framing=framed,
+        tags=tagging.parse_header(headers),
     )
-
-
-def delete_object(request: Request) -> DeleteObject:
-    """
-    Read DeleteObject.
-
-    :raises NotImplementedYet: It has a condition.
-    """
-    for name in ("if-match", "if-none-match"):
-        if name in request.headers:
-            raise NotImplementedYet(f"DELETE with '{name}' is not implemented here.")
-    return DeleteObject(request.bucket, request.key)

@@ -12,15 +12,28 @@ from functools import partial
 
 from s3proxy.errors import InvalidRequest
 from s3proxy.s3 import (
+    access_lists,
+    attributes,
     bucket_operations,
     copies,
+    deletion,
     framing,
     known,
     object_operations,
     parameters,
+    settings,
+    tagging,
     target,
     uploads,
+    versions,
 )
+from s3proxy.s3.access_lists import (
+    GetBucketAcl,
+    GetObjectAcl,
+    PutBucketAcl,
+    PutObjectAcl,
+)
+from s3proxy.s3.attributes import GetObjectAttributes
 from s3proxy.s3.bucket_operations import (
     CreateBucket,
     DeleteBucket,
@@ -32,14 +45,19 @@ from s3proxy.s3.bucket_operations import (
 )
 from s3proxy.s3.conditions import ReadConditions
 from s3proxy.s3.copies import CopyObject, CopySource, UploadPartCopy
+from s3proxy.s3.deletion import DeleteObject, DeleteObjects
 from s3proxy.s3.known import Level
-from s3proxy.s3.object_operations import (
-    DeleteObject,
-    GetObject,
-    HeadObject,
-    PutObject,
-)
+from s3proxy.s3.object_operations import GetObject, HeadObject, PutObject
 from s3proxy.s3.request import Request
+from s3proxy.s3.settings import DeleteBucketSetting, GetBucketSetting
+from s3proxy.s3.tagging import (
+    DeleteBucketTagging,
+    DeleteObjectTagging,
+    GetBucketTagging,
+    GetObjectTagging,
+    PutBucketTagging,
+    PutObjectTagging,
+)
 from s3proxy.s3.uploads import (
     AbortMultipartUpload,
     CompleteMultipartUpload,
@@ -48,6 +66,7 @@ from s3proxy.s3.uploads import (
     ListParts,
     UploadPart,
 )
+from s3proxy.s3.versions import ListObjectVersions
 
 __all__ = [
     "AbortMultipartUpload",
@@ -57,18 +76,33 @@ __all__ = [
     "CreateBucket",
     "CreateMultipartUpload",
     "DeleteBucket",
+    "DeleteBucketSetting",
+    "DeleteBucketTagging",
     "DeleteObject",
+    "DeleteObjectTagging",
+    "DeleteObjects",
+    "GetBucketAcl",
     "GetBucketLocation",
+    "GetBucketSetting",
+    "GetBucketTagging",
     "GetObject",
+    "GetObjectAcl",
+    "GetObjectAttributes",
+    "GetObjectTagging",
     "HeadBucket",
     "HeadObject",
     "ListBuckets",
     "ListMultipartUploads",
+    "ListObjectVersions",
     "ListObjects",
     "ListObjectsV2",
     "ListParts",
     "Operation",
+    "PutBucketAcl",
+    "PutBucketTagging",
     "PutObject",
+    "PutObjectAcl",
+    "PutObjectTagging",
     "ReadConditions",
     "UploadPart",
     "UploadPartCopy",
@@ -95,6 +129,21 @@ Operation = (
     | AbortMultipartUpload
     | ListParts
     | ListMultipartUploads
+    | DeleteObjects
+    | GetObjectAttributes
+    | ListObjectVersions
+    | GetObjectTagging
+    | PutObjectTagging
+    | DeleteObjectTagging
+    | GetBucketTagging
+    | PutBucketTagging
+    | DeleteBucketTagging
+    | GetBucketAcl
+    | PutBucketAcl
+    | GetObjectAcl
+    | PutObjectAcl
+    | GetBucketSetting
+    | DeleteBucketSetting
 )
 Reader = Callable[[Request], Operation]
 
@@ -116,7 +165,8 @@ def parse(
     :raises InvalidArgument: A parameter has a bad value; headers of a PUT raise
         MissingContentLength, EntityTooLarge, MetadataTooLarge, InvalidDigest and
         MalformedTrailerError as well.
-    :raises InvalidRequest: An aws-chunked body where no bytes are stored, and what
+    :raises NoSuchVersion: A version other than ``null`` is named.
+    :raises InvalidRequest: An aws-chunked body where it has no meaning, and what
         headers of a PUT raise.
     """
     where = target.parse(raw_target)
@@ -132,14 +182,13 @@ def parse(
     copying = _COPIES.get(reader) if "x-amz-copy-source" in fields else None
     if copying is not None:
         reader, taken = copying
-    elif reader in _STORING:
-        taken = framing.HEADERS
     else:
-        taken = known.PLAIN
+        taken = _TAKEN.get(reader, known.PLAIN)
     hashed = fields.get("x-amz-content-sha256", "").strip()
-    if reader not in _STORING and framing.form_of(hashed) is not None:
+    if framing.form_of(hashed) is not None and not taken >= framing.HEADERS:
         raise InvalidRequest(
-            f"x-amz-content-sha256 may be {hashed} for PutObject and UploadPart only."
+            f"x-amz-content-sha256 may not be {hashed} here: this operation takes no "
+            "aws-chunked body."
         )
     known.check_headers(fields, taken)
     query = parameters.single(where.query, form | understood)
@@ -173,22 +222,51 @@ _READERS: Mapping[tuple[str, Level, frozenset[str]], Reader] = {
     ("GET", Level.BUCKET, known.PLAIN): bucket_operations.list_objects,
     ("GET", Level.BUCKET, known.LOCATION): _location,
     ("GET", Level.BUCKET, known.UPLOADS): uploads.list_uploads,
+    ("GET", Level.BUCKET, known.VERSIONS): versions.list_versions,
+    ("GET", Level.BUCKET, known.ACL): access_lists.get_bucket,
+    ("GET", Level.BUCKET, known.TAGGING): tagging.get_bucket,
+    **{
+        ("GET", Level.BUCKET, frozenset({name})): settings.get
+        for name in settings.READABLE
+    },
+    ("PUT", Level.BUCKET, known.ACL): access_lists.put_bucket,
+    ("PUT", Level.BUCKET, known.TAGGING): tagging.put_bucket,
+    ("POST", Level.BUCKET, known.DELETE): deletion.delete_objects,
+    ("DELETE", Level.BUCKET, known.TAGGING): tagging.delete_bucket,
+    **{
+        ("DELETE", Level.BUCKET, frozenset({name})): settings.delete
+        for name in settings.REMOVABLE
+    },
     ("GET", Level.OBJECT, known.PLAIN): _get_object,
     ("GET", Level.OBJECT, known.PART): _get_object,
     ("GET", Level.OBJECT, known.UPLOAD): uploads.list_parts,
+    ("GET", Level.OBJECT, known.ACL): access_lists.get_object,
+    ("GET", Level.OBJECT, known.ATTRIBUTES): attributes.get_object_attributes,
+    ("GET", Level.OBJECT, known.TAGGING): tagging.get_object,
     ("HEAD", Level.OBJECT, known.PLAIN): _head_object,
     ("HEAD", Level.OBJECT, known.PART): _head_object,
     ("PUT", Level.OBJECT, known.PLAIN): object_operations.put_object,
     ("PUT", Level.OBJECT, known.PART_OF_UPLOAD): uploads.upload_part,
+    ("PUT", Level.OBJECT, known.ACL): access_lists.put_object,
+    ("PUT", Level.OBJECT, known.TAGGING): tagging.put_object,
     ("POST", Level.OBJECT, known.UPLOADS): uploads.create,
     ("POST", Level.OBJECT, known.UPLOAD): uploads.complete,
-    ("DELETE", Level.OBJECT, known.PLAIN): object_operations.delete_object,
+    ("DELETE", Level.OBJECT, known.PLAIN): deletion.delete_object,
     ("DELETE", Level.OBJECT, known.UPLOAD): uploads.abort,
+    ("DELETE", Level.OBJECT, known.TAGGING): tagging.delete_object,
 }
-# Those whose body is the client's bytes, which may come framed.
-_STORING: frozenset[Reader] = frozenset(
-    {object_operations.put_object, uploads.upload_part}
-)
+# Headers that are refused elsewhere; those of framing where a body may come so.
+_TAKEN: Mapping[Reader, frozenset[str]] = {
+    object_operations.put_object: framing.HEADERS | known.TAGGING_HEADERS,
+    uploads.upload_part: framing.HEADERS,
+    uploads.create: known.TAGGING_HEADERS,
+    deletion.delete_object: known.DELETE_HEADERS,
+    deletion.delete_objects: framing.HEADERS | known.DELETE_HEADERS,
+    tagging.put_object: framing.HEADERS,
+    tagging.put_bucket: framing.HEADERS,
+    access_lists.put_object: framing.HEADERS,
+    access_lists.put_bucket: framing.HEADERS,
+}
 # What x-amz-copy-source turns an operation into, and the headers that this one takes.
 _COPIES: Mapping[Reader, tuple[Reader, frozenset[str]]] = {
     object_operations.put_object: (copies.copy_object, known.COPY_HEADERS),

@@ -10,12 +10,15 @@ from s3proxy.errors import (
     InvalidArgument,
     MetadataTooLarge,
     MissingContentLength,
+    NoSuchVersion,
 )
 
 MAX_BUCKETS = 10_000
 MAX_KEYS = 1000
 MAX_PARTS = 10_000
 MAX_METADATA_BYTES = 2048
+#: The id of the only version that an object has.
+NULL_VERSION = "null"
 
 # Kept with the object and given back; Content-Type has a field of its own.
 _KEPT = (
@@ -98,13 +101,14 @@ def part_number(text: str) -> int:
     return number
 
 
-def part_number_marker(query: Mapping[str, str]) -> int:
+def part_number_marker(
+    query: Mapping[str, str], name: str = "part-number-marker"
+) -> int:
     """
     Read ``part-number-marker``; 0 when absent, and never past the last part there is.
 
     :raises InvalidArgument: It is no whole number, or negative.
     """
-    name = "part-number-marker"
     return min(_whole(query.get(name, "0"), name), MAX_PARTS)
 
 
@@ -127,6 +131,35 @@ def encoding_type(text: str | None) -> str | None:
     if text is not None and text != "url":
         raise bad_argument("encoding-type", "Invalid Encoding Method: want 'url'.")
     return text
+
+
+def version_id(query: Mapping[str, str]) -> str | None:
+    """
+    Read ``versionId``; None when absent.
+
+    :raises InvalidArgument: It is empty.
+    :raises NoSuchVersion: It is another than ``null``.
+    """
+    name = "versionId"
+    if name not in query:
+        return None
+    if not query[name]:
+        raise bad_argument(name, "Version id cannot be the empty string.")
+    if query[name] != NULL_VERSION:
+        raise NoSuchVersion(fields={"VersionId": query[name]})
+    return NULL_VERSION
+
+
+def directive(headers: Mapping[str, str], name: str) -> bool:
+    """
+    Read a directive of a copy: false for COPY, or when absent, true for REPLACE.
+
+    :raises InvalidArgument: It is neither.
+    """
+    value = headers.get(name, "COPY").strip().upper()
+    if value not in ("COPY", "REPLACE"):
+        raise bad_argument(name, f"Unknown {name}: want COPY or REPLACE.")
+    return value == "REPLACE"
 
 
 def overrides(query: Mapping[str, str]) -> dict[str, str]:

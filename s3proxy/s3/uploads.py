@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from s3proxy.errors import EntityTooLarge
 from s3proxy.model import WriteConditions
-from s3proxy.s3 import checksum_headers, framing, parameters
+from s3proxy.s3 import checksum_headers, framing, parameters, tagging
 from s3proxy.s3.framing import Framing
 from s3proxy.s3.parameters import MAX_KEYS
 from s3proxy.s3.request import Request
@@ -23,6 +23,7 @@ class CreateMultipartUpload:
     :ivar checksum_algorithm: ``CRC32`` …, as announced, or None.
     :ivar checksum_type: ``COMPOSITE`` or ``FULL_OBJECT``; where an algorithm was
         announced without a type, the one that S3 takes for it.
+    :ivar tags: Key to value.
     """
 
     bucket: str
@@ -32,6 +33,7 @@ class CreateMultipartUpload:
     user_metadata: dict[str, str] = field(factory=dict)
     checksum_algorithm: str | None = None
     checksum_type: str | None = None
+    tags: dict[str, str] = field(factory=dict)
 
 
 @frozen
@@ -124,7 +126,7 @@ def create(request: Request) -> CreateMultipartUpload:
     Read CreateMultipartUpload.
 
     :raises InvalidRequest: An unknown checksum algorithm or type, or a type that does
-        not go with the algorithm; or MetadataTooLarge.
+        not go with the algorithm; or MetadataTooLarge, InvalidTag.
     """
     headers = request.headers
     algorithm, kind = checksum_headers.parse_announced(headers)
@@ -136,6 +138,7 @@ def create(request: Request) -> CreateMultipartUpload:
         user_metadata=parameters.user_metadata(headers),
         checksum_algorithm=algorithm,
         checksum_type=kind,
+        tags=tagging.parse_header(headers),
     )
 
 

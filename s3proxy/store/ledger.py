@@ -21,8 +21,12 @@ from s3proxy.manager.ports import CopyState, NewObject
 from s3proxy.model import (
     Claim,
     Copy,
+    Deleted,
+    Doomed,
     ListPage,
+    ObjectAttributes,
     ObjectInfo,
+    ObjectPart,
     Part,
     PartRange,
     StoredObject,
@@ -32,6 +36,7 @@ from s3proxy.plan.naming import is_opaque
 from s3proxy.store.connection import Row
 from s3proxy.store.pool import Pool
 from s3proxy.store.refusals import refusal
+from s3proxy.store.rows import read_info, read_parts, read_stored
 from s3proxy.store.running import run, run_decided
 from s3proxy.store.statements import statements
 
@@ -117,6 +122,7 @@ class PostgresLedger:
             if_none_match=list(conditions.if_none_match),
             grace=interval(self.grace_seconds),
             needs_manifest=new.needs_manifest,
+            tags=json.dumps(new.tags),
         )
         if outcome == "lost":
             raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
@@ -135,6 +141,7 @@ class PostgresLedger:
             headers=new.headers,
             user_metadata=new.user_metadata,
             checksums=new.checksums,
+            tags=new.tags,
         )
 
     async def settle(self, claim: Claim) -> CopyState | None:
@@ -165,6 +172,7 @@ class PostgresLedger:
         headers: Mapping[str, str],
         user_metadata: Mapping[str, str],
         conditions: WriteConditions,
+        tags: Mapping[str, str] | None = None,
     ) -> ObjectInfo | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         if not conditions.hold(current.etag):
@@ -179,35 +187,67 @@ class PostgresLedger:
             content_type=content_type,
             headers=json.dumps(dict(headers)),
             user_metadata=json.dumps(dict(user_metadata)),
+            tags=None if tags is None else json.dumps(dict(tags)),
         )
-        return _info(current.bucket, rows[0]) if rows else None
+        return read_info(current.bucket, rows[0]) if rows else None
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def replace_tags(
+        self, bucket: str, key: str, tags: Mapping[str, str]
+    ) -> bool:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        await run_decided(
+        rows = await run_decided(
+            self.pool,
+            "replace_tags",
+            bucket=bucket,
+            key=key,
+            tags=json.dumps(dict(tags)),
+        )
+        return bool(rows)
+
+    async def delete(
+        self, bucket: str, key: str, if_match: Sequence[str] = ()
+    ) -> Deleted:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        ((outcome,),) = await run_decided(
             self.pool,
             "delete",
             bucket=bucket,
             key=key,
+            if_match=list(if_match),
             grace=interval(self.grace_seconds),
         )
+        return Deleted(outcome)
+
+    async def delete_many(
+        self, bucket: str, doomed: Sequence[Doomed]
+    ) -> tuple[Deleted, ...]:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        ((outcomes,),) = await run_decided(
+            self.pool,
+            "delete_many",
+            bucket=bucket,
+            keys=[each.key for each in doomed],
+            etags=[each.if_match for each in doomed],
+            grace=interval(self.grace_seconds),
+        )
+        return tuple(Deleted(each) for each in outcomes)
 
     async def head(self, bucket: str, key: str) -> ObjectInfo | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         rows = await run_decided(self.pool, "head", bucket=bucket, key=key)
-        return _info(bucket, rows[0]) if rows else None
+        return read_info(bucket, rows[0]) if rows else None
 
     async def find(self, bucket: str, key: str) -> StoredObject | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         rows = await run_decided(self.pool, "find", bucket=bucket, key=key)
-        return _stored(bucket, rows) if rows else None
+        return read_stored(bucket, rows) if rows else None
 
     async def parts(self, object_id: str, start: int, end: int) -> tuple[Part, ...]:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         rows = await run_decided(
             self.pool, "parts", object_id=object_id, start=start, end=end
         )
-        return _parts(rows)
+        return read_parts(rows)
 
     async def part_range(
         self, bucket: str, key: str, part_number: int
@@ -222,7 +262,27 @@ class PostgresLedger:
         found = None
         if offset_bytes is not None:
             found = (offset_bytes, offset_bytes + size_bytes)
-        return PartRange(_info(bucket, info), found, count)
+        return PartRange(read_info(bucket, info), found, count)
+
+    async def attributes(
+        self, bucket: str, key: str, after: int, limit: int
+    ) -> ObjectAttributes | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        rows = await run_decided(
+            self.pool,
+            "attributes",
+            bucket=bucket,
+            key=key,
+            after=after,
+            limit=limit + 1,
+        )
+        if not rows:
+            return None
+        *info, count, parts = rows[0]
+        found = tuple(ObjectPart(*each) for each in parts or ())
+        page = found[:limit]
+        more = page[-1].part_number if page and len(found) > limit else None
+        return ObjectAttributes(read_info(bucket, info), count, page, more)
 
     async def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
@@ -241,7 +301,9 @@ class PostgresLedger:
         )
         page = rows[:limit]
         return ListPage(
-            contents=tuple(_info(bucket, row[1:]) for row in page if row[0] is None),
+            contents=tuple(
+                read_info(bucket, row[1:]) for row in page if row[0] is None
+            ),
             common_prefixes=tuple(row[0] for row in page if row[0] is not None),
             next_after=(page[-1][0] or page[-1][1]) if len(rows) > limit else None,
         )
@@ -262,51 +324,3 @@ class PostgresLedger:
 def interval(seconds: float) -> str:
     """*seconds* in PostgreSQL's words."""
     return f"{seconds:.6f} seconds"
-
-
-def _info(bucket: str, row: Sequence[Any]) -> ObjectInfo:
-    key, object_id, size_bytes, etag, content_type, last_modified, *rest = row
-    headers, user_metadata, checksums = rest if rest else ({}, {}, {})
-    return ObjectInfo(
-        bucket=bucket,
-        key=key,
-        object_id=object_id,
-        size_bytes=size_bytes,
-        etag=etag,
-        content_type=content_type,
-        last_modified=last_modified,
-        headers=headers,
-        user_metadata=user_metadata,
-        checksums=checksums,
-    )
-
-
-def _stored(bucket: str, rows: Sequence[Row]) -> StoredObject:
-    return StoredObject(
-        _info(bucket, rows[0][:9]), _parts([row[10:] for row in rows]), rows[0][9]
-    )
-
-
-def _parts(rows: Sequence[Row]) -> tuple[Part, ...]:
-    """A manifest from rows of parts, each with one of its copies."""
-    found: dict[str, tuple[Row, list[Copy]]] = {}
-    for row in rows:
-        part_id, _number, _offset, size_bytes = row[:4]
-        copy_id, backend_name, backend_key, backend_etag, version_id = row[5:10]
-        _, copies = found.setdefault(part_id, (row, []))
-        if copy_id is not None:
-            copies.append(
-                Copy(
-                    copy_id,
-                    part_id,
-                    backend_name,
-                    backend_key,
-                    size_bytes,
-                    backend_etag,
-                    version_id,
-                )
-            )
-    return tuple(
-        Part(row[0], row[1], row[2], row[3], row[4], tuple(copies))
-        for row, copies in found.values()
-    )

@@ -37,8 +37,7 @@ class PostgresManifests:
             self.pool, "take_manifests", limit=limit, hold=interval(self.hold_seconds)
         )
         return [
-            WantedManifest(ObjectInfo(*info), tags, wanted_at)
-            for *info, tags, wanted_at in rows
+            WantedManifest(ObjectInfo(*info), wanted_at) for *info, wanted_at in rows
         ]
 
     async def parts(self, object_id: str) -> tuple[ManifestPart, ...]:

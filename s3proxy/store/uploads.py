@@ -63,7 +63,7 @@ class PostgresUploads:
             content_type=new.content_type,
             headers=json.dumps(new.headers),
             user_metadata=json.dumps(new.user_metadata),
-            tags="{}",
+            tags=json.dumps(new.tags),
             checksum_algorithm=new.checksum_algorithm,
             checksum_type=new.checksum_type,
         )

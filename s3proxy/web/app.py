@@ -39,17 +39,20 @@ from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Authenticator, Identity, check_payload_signed
 from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
+from s3proxy.web.deletion import DeletionHandlers
+from s3proxy.web.descriptions import DescriptionHandlers
 from s3proxy.web.directory import BucketDirectory
 from s3proxy.web.drain import Drain
 from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.objects import ObjectHandlers
 from s3proxy.web.patience import patiently
-from s3proxy.web.ports import CopiesPort, ObjectsPort, UploadsPort
+from s3proxy.web.ports import BucketTagsPort, CopiesPort, ObjectsPort, UploadsPort
 from s3proxy.web.relay import ShortRead, relay
 from s3proxy.web.request import S3Request
 from s3proxy.web.requestid import request_id
 from s3proxy.web.site import StreamingSite
+from s3proxy.web.tagging import TaggingHandlers
 from s3proxy.web.throttle import Throttle
 from s3proxy.web.uploads import UploadHandlers
 
@@ -257,6 +260,7 @@ def make_site(
     *,
     uploads: UploadsPort,
     copies: CopiesPort,
+    bucket_tags: BucketTagsPort,
     server: ServerConfig,
     clock: IReactorTime,
     now: Callable[[], datetime],
@@ -281,7 +285,13 @@ def make_site(
     throttle = throttle or Throttle(server, RateLimitConfig(), clock)
     drain = Drain(clock)
     handlers = make_handlers(
-        objects, uploads, copies, buckets, server.max_object_size, region
+        objects,
+        uploads,
+        copies,
+        buckets,
+        bucket_tags,
+        server.max_object_size,
+        region,
     )
     app = App(
         authenticator,
@@ -314,6 +324,7 @@ def make_handlers(
     uploads: UploadsPort,
     copies: CopiesPort,
     buckets: BucketDirectory,
+    bucket_tags: BucketTagsPort,
     max_object_size: int,
     region: str,
 ) -> Mapping[type[object], Handler]:
@@ -322,11 +333,29 @@ def make_handlers(
     on_uploads = UploadHandlers(uploads, max_object_size)
     on_copies = CopyHandlers(copies)
     on_buckets = BucketHandlers(objects, buckets, region)
+    on_deletion = DeletionHandlers(objects)
+    on_tagging = TaggingHandlers(objects, bucket_tags)
+    on_descriptions = DescriptionHandlers(objects)
     return {
         operation.PutObject: on_objects.put,
         operation.GetObject: on_objects.get,
         operation.HeadObject: on_objects.head,
-        operation.DeleteObject: on_objects.delete,
+        operation.DeleteObject: on_deletion.delete,
+        operation.DeleteObjects: on_deletion.delete_many,
+        operation.GetObjectTagging: on_tagging.get_object,
+        operation.PutObjectTagging: on_tagging.put_object,
+        operation.DeleteObjectTagging: on_tagging.delete_object,
+        operation.GetBucketTagging: on_tagging.get_bucket,
+        operation.PutBucketTagging: on_tagging.put_bucket,
+        operation.DeleteBucketTagging: on_tagging.delete_bucket,
+        operation.GetObjectAttributes: on_descriptions.attributes,
+        operation.ListObjectVersions: on_descriptions.list_versions,
+        operation.GetBucketAcl: on_descriptions.get_bucket_acl,
+        operation.PutBucketAcl: on_descriptions.put_bucket_acl,
+        operation.GetObjectAcl: on_descriptions.get_object_acl,
+        operation.PutObjectAcl: on_descriptions.put_object_acl,
+        operation.GetBucketSetting: on_descriptions.get_setting,
+        operation.DeleteBucketSetting: on_descriptions.delete_setting,
         operation.ListBuckets: on_buckets.list_buckets,
         operation.HeadBucket: on_buckets.head_bucket,
         operation.CreateBucket: on_buckets.create_bucket,

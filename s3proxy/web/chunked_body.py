@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from attrs import define
 
 from s3proxy.errors import SignatureDoesNotMatch
 from s3proxy.manager.ports import Body
 from s3proxy.s3.chunked import ChunkDecoder
-from s3proxy.s3.operation import PutObject, UploadPart
+from s3proxy.s3.framing import Framing
 from s3proxy.web.auth import Identity
 
 
@@ -42,9 +43,23 @@ class ChunkedBody:
         return self._decoder.trailer_checksums
 
 
-def unframed(op: PutObject | UploadPart, body: Body, identity: Identity) -> Body:
+class Framed(Protocol):
     """
-    The body that *op* stores.
+    What is told of a body.
+
+    :ivar framing: None for a plain one.
+    :ivar content_length: In bytes, without the framing.
+    """
+
+    @property
+    def framing(self) -> Framing | None: ...
+    @property
+    def content_length(self) -> int: ...
+
+
+def unframed(op: Framed, body: Body, identity: Identity) -> Body:
+    """
+    What *body* holds.
 
     Signatures of chunks are verified where the request's was. With a token, or with
     authentication off, there is no key to verify them with: they are read over, the

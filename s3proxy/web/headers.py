@@ -23,6 +23,8 @@ def object_headers(info: ObjectInfo) -> dict[str, str]:
         headers[title(name)] = value
     for name, value in info.user_metadata.items():
         headers[f"x-amz-meta-{name}"] = value
+    if info.tags:
+        headers["x-amz-tagging-count"] = str(len(info.tags))
     return headers
 
 
@@ -37,6 +39,11 @@ def object_checksum_headers(checksums: Mapping[str, str]) -> dict[str, str]:
     for value in checksums.values():
         headers["x-amz-checksum-type"] = type_of(value)
     return headers
+
+
+def version_headers(version_id: str | None) -> dict[str, str]:
+    """The version that was asked for by its id; without versioning it is told so."""
+    return {} if version_id is None else {"x-amz-version-id": version_id}
 
 
 def title(name: str) -> str:

@@ -1,4 +1,4 @@
-"""PutObject, GetObject, HeadObject and DeleteObject."""
+"""PutObject, GetObject and HeadObject."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from s3proxy.errors import EntityTooLarge, InvalidPartNumber, InvalidRequest
 from s3proxy.manager.ports import Body
 from s3proxy.model import ObjectInfo, PartRange, StoredObject
 from s3proxy.s3.conditions import check_read, range_applies
-from s3proxy.s3.operation import DeleteObject, GetObject, HeadObject, PutObject
+from s3proxy.s3.operation import GetObject, HeadObject, PutObject
 from s3proxy.s3.ranges import resolve
 from s3proxy.web.answer import Answer
 from s3proxy.web.auth import Identity
 from s3proxy.web.chunked_body import unframed
-from s3proxy.web.headers import object_checksum_headers, object_headers, title
+from s3proxy.web.headers import (
+    object_checksum_headers,
+    object_headers,
+    title,
+    version_headers,
+)
 from s3proxy.web.ports import ObjectsPort
 
 # RFC 9110 §15.4.5: what a cache needs to go on with what it has.
@@ -70,11 +75,6 @@ class ObjectHandlers:
             answer, _ = _read(op, part.info, part)
         return answer
 
-    async def delete(self, op: DeleteObject, body: Body, identity: Identity) -> Answer:
-        """``DELETE``: 204, whether there was an object or not."""
-        await self._objects.delete(op.bucket, op.key)
-        return Answer(204)
-
     async def _part(self, op: GetObject | HeadObject, part_number: int) -> PartRange:
         return await self._objects.part_range(op.bucket, op.key, part_number)
 
@@ -103,7 +103,7 @@ def _read(
     :raises InvalidRange: With its Content-Range.
     :raises PreconditionFailed: 412.
     """
-    headers = object_headers(info)
+    headers = object_headers(info) | version_headers(op.version_id)
     if not check_read(op.conditions, info.etag, info.last_modified):
         kept = {name: headers[name] for name in headers if name.lower() in _WITH_304}
         return Answer(304, tuple(kept.items())), 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -10,8 +10,11 @@ from s3proxy.manager.ports import Body
 from s3proxy.model import (
     Completed,
     CompletedPart,
+    Deleted,
+    Doomed,
     ListPage,
     MadeBucket,
+    ObjectAttributes,
     ObjectInfo,
     PartInfo,
     PartPage,
@@ -55,14 +58,44 @@ class ObjectsPort(Protocol):
         """Begin to read bytes *start* up to, not including, *end*."""
         ...
 
-    async def delete(self, bucket: str, key: str) -> None:
-        """Remove the object; one that is not there is fine."""
+    async def replace_tags(
+        self, bucket: str, key: str, tags: Mapping[str, str]
+    ) -> None:
+        """Give an object other tags; NoSuchKey."""
+        ...
+
+    async def attributes(
+        self, bucket: str, key: str, after: int, limit: int
+    ) -> ObjectAttributes:
+        """An object and parts with a number over *after*; NoSuchKey."""
+        ...
+
+    async def delete(self, bucket: str, key: str, if_match: Sequence[str]) -> None:
+        """Remove the object; one that is not there is fine without a condition."""
+        ...
+
+    async def delete_many(
+        self, bucket: str, doomed: Sequence[Doomed]
+    ) -> Sequence[Deleted]:
+        """Remove all of them; the results stand beside *doomed*."""
         ...
 
     async def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
     ) -> ListPage:
         """One page of keys and common prefixes after *after*, in byte order."""
+        ...
+
+
+class BucketTagsPort(Protocol):
+    """``store.bucket_tags.BucketTags``; errors are S3Error or StoreError."""
+
+    async def tags(self, bucket: str) -> Mapping[str, str]:
+        """A bucket's tags; empty where it has none."""
+        ...
+
+    async def replace_tags(self, bucket: str, tags: Mapping[str, str]) -> None:
+        """Give a bucket other tags, maybe none."""
         ...
 
 

@@ -74,7 +74,8 @@ class UploadHandlers:
         :raises BadDigest: It is not what its headers say; or XAmzContentSHA256Mismatch.
         """
         digests = Digests(op.content_md5, identity.sha256)
-        parts = completion.parse(await collect(body, digests, completion.MAX_BYTES))
+        document = await collect(body, digests, completion.MAX_BYTES)
+        parts = completion.parse(document)
         return Later(lambda: self._complete(op, parts))
 
     async def abort(

@@ -25,7 +25,16 @@ from s3proxy.errors import (
 )
 from s3proxy.jobs.ports import Janitor
 from s3proxy.manager.ports import CopyState, Ledger, NewObject
-from s3proxy.model import Claim, ObjectInfo, PartRange, WriteConditions
+from s3proxy.model import (
+    Claim,
+    Deleted,
+    Doomed,
+    ObjectAttributes,
+    ObjectInfo,
+    ObjectPart,
+    PartRange,
+    WriteConditions,
+)
 from tests.strategies import keys, texts
 
 LEASE_SECONDS = 600.0
@@ -404,6 +413,126 @@ class LedgerContract:
         _, new = await put(world, etag="new")
         assert await replace(before, None, {}, {}, ANY) is None
         assert await world.ledger.head(BUCKET, "k") == new
+
+    # Tags and attributes ---
+
+    @ensureDeferred
+    async def test_tags_go_with_their_object(self, world: World) -> None:
+        """They come with the write, and an overwrite takes them away."""
+        world.set_limit("one", 0)
+        claim = await claimed(world)
+        new = NewObject(BUCKET, "k", 10, md5_of("a"), None, tags={"a b": "", "é": "x"})
+        info = await world.ledger.commit(claim, new, ANY, None, None)
+        assert info.tags == {"a b": "", "é": "x"}
+        assert await world.ledger.head(BUCKET, "k") == info
+        stored = await world.ledger.find(BUCKET, "k")
+        assert stored is not None and stored.info == info
+        part = await world.ledger.part_range(BUCKET, "k", 1)
+        assert part is not None and part.info == info
+        await put(world, etag="b")
+        now = await world.ledger.head(BUCKET, "k")
+        assert now is not None and now.tags == {}
+        claim = await claimed(world)
+        await world.ledger.commit(claim, new, ANY, None, None)
+        now = await world.ledger.head(BUCKET, "k")
+        assert now is not None and now.tags == info.tags
+
+    @ensureDeferred
+    async def test_replace_tags(self, world: World) -> None:
+        """Nothing else changes, not even the time; an absent key is told of."""
+        world.set_limit("one", 0)
+        _, before = await put(world)
+        for tags in ({"a": "b"}, {"c": "d"}, {}):
+            assert await world.ledger.replace_tags(BUCKET, "k", tags)
+            after = await world.ledger.head(BUCKET, "k")
+            assert after == evolve(before, tags=tags)
+        assert not await world.ledger.replace_tags(BUCKET, "other", {"a": "b"})
+        assert await world.ledger.head(BUCKET, "other") is None
+
+    @ensureDeferred
+    async def test_replace_metadata_leaves_tags_unless_told(self, world: World) -> None:
+        """The two directives of a copy to itself."""
+        world.set_limit("one", 0)
+        _, info = await put(world)
+        await world.ledger.replace_tags(BUCKET, "k", {"a": "b"})
+        # *info* knows of no tags: those of the row count.
+        kept = await world.ledger.replace_metadata(info, None, {}, {}, ANY)
+        assert kept is not None and kept.tags == {"a": "b"}
+        other = await world.ledger.replace_metadata(info, None, {}, {}, ANY, {"c": ""})
+        assert other is not None and other.tags == {"c": ""}
+        none = await world.ledger.replace_metadata(info, None, {}, {}, ANY, {})
+        assert none is not None and none.tags == {}
+        assert await world.ledger.head(BUCKET, "k") == none
+
+    @ensureDeferred
+    async def test_attributes_of_a_plain_object(self, world: World) -> None:
+        """One part, which is all of it."""
+        world.set_limit("one", 0)
+        assert await world.ledger.attributes(BUCKET, "k", 0, 1000) is None
+        _, info = await put(world)
+        found = await world.ledger.attributes(BUCKET, "k", 0, 1000)
+        assert found == ObjectAttributes(info, 1, (ObjectPart(1, 10, {}),), None)
+
+    # Deletions ---
+
+    @ensureDeferred
+    async def test_delete_on_a_condition(self, world: World) -> None:
+        """The ETag decides; an absent key is told from one that does not match."""
+        world.set_limit("one", 0)
+        delete = world.ledger.delete
+        claim, info = await put(world, etag="a")
+        assert await delete(BUCKET, "k", [md5_of("b")]) is Deleted.PRECONDITION
+        assert await world.ledger.head(BUCKET, "k") == info
+        assert world.states() == {claim.copy.copy_id: CopyState.LIVE}
+        assert await delete(BUCKET, "k", [md5_of("b"), md5_of("a")]) is Deleted.DELETED
+        assert world.states() == {claim.copy.copy_id: CopyState.GARBAGE}
+        await put(world)
+        assert await delete(BUCKET, "k", ["*"]) is Deleted.DELETED
+        for condition in ([md5_of("a")], ["*"], []):
+            assert await delete(BUCKET, "k", condition) is Deleted.ABSENT
+
+    @ensureDeferred
+    async def test_delete_many(self, world: World) -> None:
+        """Each for itself, in whatever order; results stand where they were asked."""
+        world.set_limit("one", 0)
+        kept, _ = await put(world, "kept", etag="a")
+        gone = [await put(world, key, etag="a") for key in ("é", "b", "a", "~")]
+        results = await world.ledger.delete_many(
+            BUCKET,
+            [
+                Doomed("é"),
+                Doomed("kept", md5_of("b")),
+                Doomed("nothing", "*"),
+                Doomed("b", md5_of("a")),
+                Doomed("a", "*"),
+                Doomed("nothing"),
+                Doomed("~"),
+                Doomed("é"),
+            ],
+        )
+        gone_, refused, absent = Deleted.DELETED, Deleted.PRECONDITION, Deleted.ABSENT
+        assert list(results) == [
+            *(gone_, refused, absent, gone_, gone_, absent, gone_, absent)
+        ]
+        assert world.states() == {
+            kept.copy.copy_id: CopyState.LIVE,
+            **{claim.copy.copy_id: CopyState.GARBAGE for claim, _ in gone},
+        }
+        # Readers under way have the grace; then the room is free.
+        assert await collect_all(world) == 0
+        world.pass_seconds(GRACE_SECONDS + 1)
+        assert await collect_all(world) == 4
+        assert world.used_bytes("one") == 10
+
+    @ensureDeferred
+    async def test_delete_many_of_another_bucket(self, world: World) -> None:
+        """Nothing of this one goes."""
+        world.set_limit("one", 0)
+        _, info = await put(world)
+        assert await world.ledger.delete_many("other", [Doomed("k")]) == (
+            Deleted.ABSENT,
+        )
+        assert await world.ledger.head(BUCKET, "k") == info
 
     # Unknown outcomes ---
 

@@ -33,6 +33,7 @@ from s3proxy.model import (
     Claim,
     Completed,
     CompletedPart,
+    ObjectPart,
     PartInfo,
     PartRange,
     StoredObject,
@@ -718,6 +719,48 @@ class UploadsContract:
             answer = await world.ledger.part_range(BUCKET, "k", number)
             assert answer == PartRange(info, run, 3)
         assert await world.ledger.part_range(BUCKET, "other", 1) is None
+
+    @ensureDeferred
+    async def test_tags_come_with_the_upload(self, world: World) -> None:
+        """What Create said is the object's."""
+        world.set_limit("one", 0)
+        upload_id = await create(world, tags={"b": "", "a": "é"})
+        _, part = await put_part(world, upload_id)
+        await complete(world, upload_id, listed(part))
+        assert (await found(world)).info.tags == {"a": "é", "b": ""}
+
+    @ensureDeferred
+    async def test_attributes_page_through_the_parts(self, world: World) -> None:
+        """Under their own numbers, with the checksums that they were sent with."""
+        world.set_limit("one", 0)
+        upload_id = await create(world)
+        parts = []
+        for number in (2, 3, 7):
+            claim = await claim_part(world, upload_id, number, 10 * number)
+            checksums = {"crc32": f"{number}"} if number != 3 else {}
+            etag = etag_of(claim.copy.copy_id)
+            part = PartInfo(number, etag, 10 * number, checksums, WHEN)
+            await world.uploads.commit_part(claim, upload_id, part, etag, None)
+            parts.append(part)
+        await complete(world, upload_id, listed(*parts))
+        told = [
+            ObjectPart(part.part_number, part.size_bytes, part.checksums)
+            for part in parts
+        ]
+        for after, limit, expected, more in [
+            (0, 1000, told, None),
+            (0, 3, told, None),
+            (0, 2, told[:2], 3),
+            (2, 1, told[1:2], 3),
+            (3, 10, told[2:], None),
+            (7, 10, [], None),
+            (0, 0, [], None),
+        ]:
+            page = await world.ledger.attributes(BUCKET, "k", after, limit)
+            assert page is not None
+            assert page.info == await world.ledger.head(BUCKET, "k")
+            assert page.parts_count == 3
+            assert (list(page.parts), page.next_marker) == (expected, more)
 
     @ensureDeferred
     async def test_replace_metadata(self, world: World) -> None:

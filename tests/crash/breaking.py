@@ -40,6 +40,7 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (PostgresLedger, "release", "release"),
     (PostgresLedger, "abandon", "abandon"),
     (PostgresLedger, "delete", "delete"),
+    (PostgresLedger, "delete_many", "delete_many"),
     (PostgresUploads, "claim_part", "claim_part"),
     (PostgresUploads, "commit_part", "commit_part"),
     (PostgresUploads, "complete", "complete"),
@@ -63,7 +64,8 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
 SENT = {
     "FROM ledger_claim(": "claim.sent",
     "FROM ledger_commit(": "commit.sent",
-    "SELECT ledger_delete(": "delete.sent",
+    "SELECT ledger_delete_if(": "delete.sent",
+    "SELECT ledger_delete_many(": "delete_many.sent",
     "FROM ledger_commit_part(": "commit_part.sent",
     "FROM ledger_complete(": "complete.sent",
     "SELECT ledger_abort(": "abort.sent",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -98,6 +98,16 @@ class History:
             ),
         )
 
+    def delete_many(self, client: Any, keys: Sequence[str]) -> int | None:
+        """DeleteObjects; as :meth:`put`."""
+        begin = next(self._clock)
+        return self._write_all(
+            [Write(key, None, begin) for key in keys],
+            lambda: client.delete_objects(
+                Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]}
+            ),
+        )
+
     def complete(
         self, client: Any, key: str, data: bytes, upload_id: str, parts: Any
     ) -> int | None:
@@ -140,12 +150,17 @@ class History:
         assert {each["Key"] for each in answer.get("Contents", ())} == found
 
     def _write(self, write: Write, call: Callable[[], Any]) -> int | None:
-        self.writes.append(write)
+        return self._write_all([write], call)
+
+    def _write_all(
+        self, writes: Sequence[Write], call: Callable[[], Any]
+    ) -> int | None:
+        self.writes += writes
         status: int | None = None
         try:
             answer = call()
         except EndpointConnectionError:
-            self.writes.remove(write)
+            self._undo(writes)
             raise
         except HTTPClientError:
             self.unknown += 1
@@ -153,14 +168,19 @@ class History:
             status = int(why.response["ResponseMetadata"]["HTTPStatusCode"])
             # 4xx and "no room" are told before anything has changed.
             if status < 500 or status == 507:
-                self.writes.remove(write)
+                self._undo(writes)
             else:
                 self.unknown += 1
         else:
             status = int(answer["ResponseMetadata"]["HTTPStatusCode"])
-            write.is_acknowledged = True
-            write.end = next(self._clock)
+            end = next(self._clock)
+            for write in writes:
+                write.is_acknowledged, write.end = True, end
         return status
+
+    def _undo(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            self.writes.remove(write)
 
     def _describe(self, key: str, data: bytes | None) -> str:
         def name(value: bytes | None) -> str:

@@ -38,12 +38,41 @@ def test_d1_a_delete_that_is_killed(
     assert ground.stored() == []
 
 
+@pytest.mark.parametrize(
+    ("point", "is_there"),
+    [
+        ("delete_many.before", True),
+        ("delete_many.sent", None),
+        ("answer.before", False),
+    ],
+)
+def test_d1_a_list_that_is_killed(
+    ground: Ground, point: str, is_there: bool | None
+) -> None:
+    """All of the list, or none of it; another try does no harm."""
+    keys = [f"{ground.prefix}{number}" for number in (3, 1, 2)]
+    for key in keys:
+        assert ground.history.put(ground.client, key, body(SMALL)) == 200
+    ground.daemon.arm(point)
+    assert ground.history.delete_many(ground.client, keys) is None
+    ground.daemon.wait_killed()
+    ground.check_counters()
+    # No backend call in the request.
+    assert ground.stored() == [SMALL] * 3
+    ground.restart()
+    found = {read(ground.client, key) is not None for key in keys}
+    assert found == {is_there} if is_there is not None else len(found) == 1
+    assert ground.history.delete_many(ground.client, keys) == 200
+    ground.verify()
+    assert ground.stored() == []
+
+
 @pytest.mark.parametrize("fate", ["lose", "drop"])
 def test_d1_a_delete_whose_answer_is_lost(relayed: RelayedGround, fate: Fate) -> None:
     """503, and either outcome; another try does no harm."""
     data = body(SMALL)
     assert relayed.put(data) == 200
-    relayed.to_database.catch("SELECT ledger_delete(", fate)
+    relayed.to_database.catch("SELECT ledger_delete_if(", fate)
     assert relayed.delete() == 503
     assert read(relayed.client, relayed.key) == (None if fate == "lose" else data)
     relayed.restart()

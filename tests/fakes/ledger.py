@@ -24,8 +24,12 @@ from s3proxy.manager.ports import CopyState, NewObject
 from s3proxy.model import (
     Claim,
     Copy,
+    Deleted,
+    Doomed,
     ListPage,
+    ObjectAttributes,
     ObjectInfo,
+    ObjectPart,
     Part,
     PartRange,
     StoredObject,
@@ -191,6 +195,7 @@ class MemoryLedger:
             headers=dict(new.headers),
             user_metadata=dict(new.user_metadata),
             checksums=dict(new.checksums),
+            tags=dict(new.tags),
         )
         self._objects[new.bucket, new.key] = info, row.copy
         return info
@@ -225,6 +230,7 @@ class MemoryLedger:
         headers: Mapping[str, str],
         user_metadata: Mapping[str, str],
         conditions: WriteConditions,
+        tags: Mapping[str, str] | None = None,
     ) -> ObjectInfo | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("replace_metadata")
@@ -239,14 +245,38 @@ class MemoryLedger:
             headers=dict(headers),
             user_metadata=dict(user_metadata),
             last_modified=self._date(),
+            tags=found[0].tags if tags is None else dict(tags),
         )
         self._objects[current.bucket, current.key] = info, found[1]
         return info
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def replace_tags(
+        self, bucket: str, key: str, tags: Mapping[str, str]
+    ) -> bool:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        self._called("replace_tags")
+        found = self._objects.get((bucket, key))
+        if found is None:
+            return False
+        self._objects[bucket, key] = evolve(found[0], tags=dict(tags)), found[1]
+        return True
+
+    async def delete(
+        self, bucket: str, key: str, if_match: Sequence[str] = ()
+    ) -> Deleted:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("delete")
-        self._discard(bucket, key)
+        return self._delete(bucket, key, if_match)
+
+    async def delete_many(
+        self, bucket: str, doomed: Sequence[Doomed]
+    ) -> tuple[Deleted, ...]:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        self._called("delete_many")
+        return tuple(
+            self._delete(bucket, each.key, (each.if_match,) if each.if_match else ())
+            for each in doomed
+        )
 
     async def head(self, bucket: str, key: str) -> ObjectInfo | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
@@ -282,6 +312,21 @@ class MemoryLedger:
             return None
         info, _copy = found
         return PartRange(info, (0, info.size_bytes) if part_number == 1 else None, 1)
+
+    async def attributes(
+        self, bucket: str, key: str, after: int, limit: int
+    ) -> ObjectAttributes | None:
+        """See :class:`~s3proxy.manager.ports.Ledger`."""
+        self._called("attributes")
+        found = self._objects.get((bucket, key))
+        if found is None:
+            return None
+        info, _copy = found
+        parts = self._told_parts(info)
+        ahead = [each for each in parts if each.part_number > after]
+        page = tuple(ahead[:limit])
+        more = page[-1].part_number if page and len(ahead) > limit else None
+        return ObjectAttributes(info, len(parts), page, more)
 
     async def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
@@ -411,6 +456,18 @@ class MemoryLedger:
             row.state, row.object_id = CopyState.GARBAGE, info.object_id
             row.due_at = self._now() + self.grace_seconds
 
+    def _delete(self, bucket: str, key: str, if_match: Sequence[str]) -> Deleted:
+        etag = self._etag(bucket, key)
+        if etag is None:
+            return Deleted.ABSENT
+        if not WriteConditions(tuple(if_match)).hold(etag):
+            return Deleted.PRECONDITION
+        self._discard(bucket, key)
+        return Deleted.DELETED
+
+    def _told_parts(self, info: ObjectInfo) -> tuple[ObjectPart, ...]:
+        return (ObjectPart(1, info.size_bytes, {}),)
+
     def _due(self, *states: CopyState) -> list[Row]:
         """Rows in *states* whose time has come, the longest due first."""
         now = self._now()
@@ -432,4 +489,4 @@ def _part(info: ObjectInfo, copy: Copy) -> Part:
 
 def _listed(info: ObjectInfo) -> ObjectInfo:
     """LIST does not carry what only HEAD shows."""
-    return evolve(info, headers={}, user_metadata={}, checksums={})
+    return evolve(info, headers={}, user_metadata={}, checksums={}, tags={})

@@ -30,7 +30,7 @@ class MemoryManifests:
     def want(self, info: ObjectInfo, *parts: ManifestPart) -> WantedManifest:
         """This is what its key is now; its manifest is wanted."""
         wanted_at = datetime.fromtimestamp(len(self._parts), UTC)
-        wanted = WantedManifest(info, {"tag": "t"}, wanted_at)
+        wanted = WantedManifest(info, wanted_at)
         self._parts[info.object_id] = parts
         self.current[info.bucket, info.key] = wanted
         self.wanted.append(wanted)

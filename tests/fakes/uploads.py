@@ -17,7 +17,6 @@ from s3proxy.errors import (
     EntityTooSmall,
     InvalidPart,
     NoSuchUpload,
-    PreconditionFailed,
 )
 from s3proxy.manager.ports import CopyState
 from s3proxy.manager.upload_ports import NewUpload
@@ -26,6 +25,7 @@ from s3proxy.model import (
     Completed,
     CompletedPart,
     ObjectInfo,
+    ObjectPart,
     Part,
     PartInfo,
     PartRange,
@@ -65,6 +65,7 @@ class ManifestLedger(MemoryLedger):
     """A ledger whose objects may have many parts."""
 
     _manifests: dict[str, tuple[Part, ...]]
+    _part_checksums: dict[str, Mapping[str, str]]
 
     def make_object(self, info: ObjectInfo, parts: tuple[Part, ...]) -> None:
         """These parts, whose copies are live, are the object now."""
@@ -78,6 +79,13 @@ class ManifestLedger(MemoryLedger):
         if not hasattr(self, "_manifests"):
             self._manifests = {}
         return self._manifests
+
+    @property
+    def part_checksums(self) -> dict[str, Mapping[str, str]]:
+        """Of parts that were uploaded with some, by part id."""
+        if not hasattr(self, "_part_checksums"):
+            self._part_checksums = {}
+        return self._part_checksums
 
     async def find(self, bucket: str, key: str) -> StoredObject | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
@@ -110,30 +118,17 @@ class ManifestLedger(MemoryLedger):
         run = part.offset_bytes, part.offset_bytes + part.size_bytes
         return PartRange(plain.info, run, len(parts))
 
-    async def replace_metadata(
-        self,
-        current: ObjectInfo,
-        content_type: str | None,
-        headers: Mapping[str, str],
-        user_metadata: Mapping[str, str],
-        conditions: WriteConditions,
-    ) -> ObjectInfo | None:
-        """See :class:`~s3proxy.manager.ports.Ledger`."""
-        self._called("replace_metadata")
-        if not conditions.hold(current.etag):
-            raise PreconditionFailed()
-        info, copy = self._objects.get((current.bucket, current.key), (None, None))
-        if info is None or copy is None or info.object_id != current.object_id:
-            return None
-        info = evolve(
-            info,
-            content_type=content_type,
-            headers=dict(headers),
-            user_metadata=dict(user_metadata),
-            last_modified=self._date(),
+    def _told_parts(self, info: ObjectInfo) -> tuple[ObjectPart, ...]:
+        if info.object_id not in self.manifests:
+            return super()._told_parts(info)
+        return tuple(
+            ObjectPart(
+                part.part_number,
+                part.size_bytes,
+                self.part_checksums.get(part.part_id, {}),
+            )
+            for part in self.manifests[info.object_id]
         )
-        self._objects[current.bucket, current.key] = info, copy
-        return info
 
     def _discard(self, bucket: str, key: str) -> None:
         info, _copy = self._objects.get((bucket, key), (None, None))
@@ -266,6 +261,7 @@ class MemoryUploads:
             copy, size = ledger.rows[each.copy_id].copy, each.info.size_bytes
             number, etag = each.info.part_number, each.info.etag
             manifest.append(Part(copy.part_id, number, offset, size, etag, (copy,)))
+            ledger.part_checksums[copy.part_id] = each.info.checksums
             offset += size
         whole = b"".join(bytes.fromhex(each.info.etag) for each in listed)
         etag = f"{md5_of(whole).hexdigest()}-{len(listed)}"
@@ -280,6 +276,7 @@ class MemoryUploads:
             dict(upload.new.headers),
             dict(upload.new.user_metadata),
             dict(checksums or {}),
+            dict(upload.new.tags),
         )
         ledger.make_object(info, tuple(manifest))
         upload.answer = Completed(

@@ -26,9 +26,7 @@ class Wishes:
 
     def __init__(self, count: int) -> None:
         self.left = [
-            WantedManifest(
-                ObjectInfo("b", f"k{number}", "o", 1, "e", None, WHEN), {}, WHEN
-            )
+            WantedManifest(ObjectInfo("b", f"k{number}", "o", 1, "e", None, WHEN), WHEN)
             for number in range(count)
         ]
         self.outcomes: dict[str, bool | Exception] = {}

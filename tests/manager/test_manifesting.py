@@ -29,7 +29,15 @@ from tests.manager.conftest import LEASE_SECONDS, Pieces, Stage
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 INFO = ObjectInfo(
-    "b", "dir/k", "object", 30, "e-2", "text/plain", WHEN, {"expires": "0"}
+    "b",
+    "dir/k",
+    "object",
+    30,
+    "e-2",
+    "text/plain",
+    WHEN,
+    {"expires": "0"},
+    tags={"tag": "t"},
 )
 PARTS = (ManifestPart(1, "p", 0, 10, "m"), ManifestPart(2, "q", 10, 20, "n"))
 
@@ -62,7 +70,7 @@ async def test_what_is_written(scene: Scene) -> None:
     ((key, kept),) = scene.stage.one.objects.items()
     ((copy, headers, _sha256, sent_md5),) = scene.stage.one.puts
     assert key == f"dir/k~{copy.copy_id}.manifest"
-    assert decode(kept.data) == Manifest("installation", INFO, PARTS, {"tag": "t"})
+    assert decode(kept.data) == Manifest("installation", INFO, PARTS)
     assert sent_md5 == kept.etag
     assert headers["x-amz-meta-s3proxy-kind"] == "manifest"
     assert headers["x-amz-meta-s3proxy-object-id"] == "object"

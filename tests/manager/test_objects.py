@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_twisted import ensureDeferred
 
-from s3proxy.errors import NoSuchKey, StoreUnavailable
+from s3proxy.errors import NoSuchKey, PreconditionFailed, StoreUnavailable
+from s3proxy.model import Deleted, Doomed
 from s3proxy.s3.operation import PutObject
 from tests.manager.conftest import Pieces, Stage
 
@@ -49,7 +50,7 @@ async def test_part_range(stage: Stage) -> None:
 
 @ensureDeferred
 async def test_no_backend_is_called(stage: Stage) -> None:
-    """HEAD, DELETE and LIST are the ledger's."""
+    """HEAD, LIST, deletions, tags and attributes are the ledger's."""
     for key in ("a", "b/1", "b/2"):
         await put(stage, key)
     page = await stage.objects.list_objects("b", "", "/", "", 2)
@@ -59,7 +60,35 @@ async def test_no_backend_is_called(stage: Stage) -> None:
     await stage.objects.delete("b", "a")
     with pytest.raises(NoSuchKey):
         await stage.objects.head("b", "a")
+    await stage.objects.replace_tags("b", "b/1", {"a": "b"})
+    assert (await stage.objects.attributes("b", "b/1", 0, 1)).info.tags == {"a": "b"}
+    doomed = [Doomed("b/2"), Doomed("b/1"), Doomed("a")]
+    results = await stage.objects.delete_many("b", doomed)
+    assert results == (Deleted.DELETED, Deleted.DELETED, Deleted.ABSENT)
+    assert await stage.objects.delete_many("b", []) == ()
     assert (stage.one.calls, stage.two.calls) == ({}, {})
+
+
+@ensureDeferred
+async def test_deletions_on_a_condition(stage: Stage) -> None:
+    """412 where the object is another, 404 where there has to be one."""
+    await put(stage, "k")
+    with pytest.raises(PreconditionFailed):
+        await stage.objects.delete("b", "k", ["no such"])
+    await stage.objects.delete("b", "k", ["*"])
+    for condition in (["*"], ["no such"]):
+        with pytest.raises(NoSuchKey):
+            await stage.objects.delete("b", "k", condition)
+    await stage.objects.delete("b", "k")
+
+
+@ensureDeferred
+async def test_tags_of_nothing(stage: Stage) -> None:
+    """404, as for everything that is asked of no object."""
+    with pytest.raises(NoSuchKey):
+        await stage.objects.replace_tags("b", "k", {})
+    with pytest.raises(NoSuchKey):
+        await stage.objects.attributes("b", "k", 0, 1)
 
 
 @ensureDeferred

@@ -16,6 +16,7 @@ from s3proxy.plan import access
 from s3proxy.plan.access import NEEDS, Need
 from s3proxy.s3 import operation
 from s3proxy.s3.operation import CopySource, Operation
+from s3proxy.s3.sent_document import SentDocument
 from tests.strategies import keys, texts
 
 OPERATIONS = get_args(Operation)
@@ -26,6 +27,10 @@ MORE: dict[str, Any] = {
     "part_number": 1,
     "content_length": 0,
     "source": CopySource("other", "k"),
+    "document": SentDocument(),
+    "is_canned": True,
+    "name": "policy",
+    "wanted": frozenset({"ETag"}),
 }
 
 

@@ -135,13 +135,15 @@ def test_exactly_full() -> None:
         ({"user_metadata": {"who": "x" * 2048}}, False),
         ({"user_metadata": {"s3proxy-bucket": "unified"}}, False),
         ({"headers": {"cache-control": "no-cache"}}, False),
+        ({"tags": {"a": "b"}}, False),
     ],
 )
 def test_describes_fully(more: dict[str, Any], is_full: bool) -> None:
     """Where the backend object alone gives the object back."""
     fields: dict[str, Any] = {"content_type": None, "user_metadata": {}, **more}
-    headers = fields.pop("headers", {})
-    assert describes_fully(described(**fields), headers=headers, **fields) == is_full
+    headers, tags = fields.pop("headers", {}), fields.pop("tags", {})
+    sent = described(**fields)
+    assert describes_fully(sent, headers=headers, tags=tags, **fields) == is_full
 
 
 @given(key=keys())

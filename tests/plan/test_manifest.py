@@ -46,8 +46,9 @@ def manifests(draw: st.DrawFn) -> Manifest:
         headers=draw(pairs),
         user_metadata=draw(pairs),
         checksums=draw(pairs),
+        tags=draw(pairs),
     )
-    return Manifest("installation", info, tuple(parts), draw(pairs))
+    return Manifest("installation", info, tuple(parts))
 
 
 @settings(max_examples=200)

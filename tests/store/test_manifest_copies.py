@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from attrs import evolve
 from pytest_twisted import ensureDeferred
 
 from s3proxy.errors import (
@@ -98,13 +99,32 @@ def stage(db: Database, pool: Pool) -> Stage:
 
 
 @ensureDeferred
+async def test_tags_want_a_manifest(stage: Stage) -> None:
+    """Each change of them, also while one is being written, and without them again."""
+    info = await stage.put(needs_manifest=False)
+    assert await stage.manifests.take(10) == []
+    assert await stage.world.ledger.replace_tags(BUCKET, "k", {"a": "b"})
+    wanted = await stage.take()
+    assert wanted.info == evolve(info, tags={"a": "b"})
+    claim = await stage.claim(wanted)
+    assert await stage.world.ledger.replace_tags(BUCKET, "k", {})
+    with pytest.raises(PreconditionFailed):
+        await stage.manifests.commit(claim, wanted, "etag", None)
+    wanted = await stage.take()
+    assert wanted.info == info
+    live = await stage.write(wanted)
+    states = {claim.copy.copy_id: "abandoned", live.copy.copy_id: "live"}
+    assert stage.copies() == states
+
+
+@ensureDeferred
 async def test_an_upload_wants_a_manifest(stage: Stage) -> None:
     """With its parts as they are in the object."""
     info = await stage.upload()
     wanted = await stage.take()
     assert wanted.info == info
     assert wanted.info.headers == {"expires": "0"}
-    assert wanted.tags == {}
+    assert wanted.info.tags == {}
     first, second = await stage.manifests.parts(info.object_id)
     stored = await stage.world.ledger.parts(info.object_id, 0, 30)
     assert first == ManifestPart(2, stored[0].part_id, 0, 10, stored[0].md5)
@@ -354,7 +374,13 @@ async def test_many_at_once(db: Database, make_pool: MakePool) -> None:
         )
         there = await ledger.head(BUCKET, key)
         assert live == (there is not None and there.object_id == info.object_id)
-    assert set(outcomes) == {"NoneType", "tuple", "ObjectInfo", "PreconditionFailed"}
+    assert set(outcomes) == {
+        "NoneType",
+        "Deleted",
+        "tuple",
+        "ObjectInfo",
+        "PreconditionFailed",
+    }
     assert outcomes["PreconditionFailed"] >= 20 * 5
 
 

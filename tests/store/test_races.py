@@ -19,7 +19,7 @@ from s3proxy.errors import (
     PreconditionFailed,
 )
 from s3proxy.manager.ports import CopyState, NewObject
-from s3proxy.model import Claim, ObjectInfo, WriteConditions
+from s3proxy.model import Claim, Deleted, Doomed, ObjectInfo, WriteConditions
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from tests.store.conftest import Database, MakePool, until
@@ -180,7 +180,7 @@ async def test_parallel_writes_and_deletes_of_one_key(
         if number % 2:
             work.append(proxy.ledger.delete("b", "k"))
     results = await at_once(*work)
-    assert kinds(results) == {"ObjectInfo": 30, "NoneType": 15}
+    assert kinds(results) == {"ObjectInfo": 30, "Deleted": 15}
     stored = await proxies[0].ledger.find("b", "k")
     live = [
         name
@@ -413,3 +413,58 @@ async def test_two_collectors_share_the_work(
 
 async def _result(work: Deferred[Any]) -> Any:
     return await work
+
+
+@ensureDeferred
+async def test_many_deletions_of_the_same_keys(
+    proxies: tuple[Proxy, Proxy], db: Database
+) -> None:
+    """Lists in opposite orders wait for each other and never deadlock (rule 26)."""
+    keys = [f"k{number:02}" for number in range(40)]
+    total: Counter[str] = Counter()
+    for _ in range(5):
+        for key in keys:
+            await proxies[0].commit(await proxies[0].claim(key=key), key=key)
+        lists = [[Doomed(key) for key in keys], [Doomed(key) for key in keys[::-1]]]
+        results = await at_once(
+            *[
+                proxy.ledger.delete_many("b", doomed)
+                for proxy in proxies
+                for doomed in lists * 3
+            ],
+            *[_overwrite(proxies[n % 2], keys[n]) for n in range(0, 40, 4)],
+        )
+        assert not [each for each in results if isinstance(each, Exception)]
+        total += Counter(
+            outcome.value
+            for each in results
+            if isinstance(each, tuple)
+            for outcome in each
+        )
+        db.check()
+    # Each object was deleted by one of them and no more; overwrites made some new ones.
+    assert 5 * 40 <= total["deleted"] <= 5 * 50
+    assert set(total) == {"deleted", "absent"}
+
+
+async def _overwrite(proxy: Proxy, key: str) -> ObjectInfo:
+    return await proxy.commit(await proxy.claim(key=key), key=key)
+
+
+@ensureDeferred
+async def test_a_delete_and_an_overwrite_race_for_one_etag(
+    proxies: tuple[Proxy, Proxy], db: Database
+) -> None:
+    """The row's lock decides: what was not asked for is never deleted."""
+    for _ in range(20):
+        first = await _overwrite(proxies[0], "k")
+        deleted, second = await at_once(
+            proxies[0].ledger.delete("b", "k", [first.etag]),
+            _overwrite(proxies[1], "k"),
+        )
+        assert isinstance(second, ObjectInfo)
+        assert deleted in (Deleted.DELETED, Deleted.PRECONDITION)
+        now = await proxies[0].ledger.head("b", "k")
+        # Whoever came first, the later write stands.
+        assert now is not None and now.object_id == second.object_id
+    db.check()

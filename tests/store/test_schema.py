@@ -214,6 +214,17 @@ def shape(db: Database) -> set[str]:
     return {text for (text,) in db.sql(SHAPE)}
 
 
+#: What a daemon of version 2 sends.
+OLD_CALLS = """
+    SELECT outcome FROM ledger_commit(
+        'none'::text, 'b'::text, 'k'::text, 1::bigint, 'm'::text, NULL::text,
+        '{}'::jsonb, '{}'::jsonb, '{}'::jsonb, NULL::text, NULL::text, '{}'::text[],
+        '{}'::text[], '60 s'::interval, false::boolean)
+    UNION ALL
+    SELECT ledger_delete('b'::text, 'none'::text, '60 s'::interval)::text
+"""
+
+
 @pytest.mark.parametrize("earlier", EARLIER, ids=lambda path: path.stem)
 @ensureDeferred
 async def test_a_database_of_an_earlier_version(
@@ -228,4 +239,7 @@ async def test_a_database_of_an_earlier_version(
     assert shape(db) - shape(empty) == set()
     after = empty.sql("SELECT bucket, object_key, object_id FROM objects ORDER BY 2")
     assert after == before
+    # Daemons of the version before go on beside it, until they are replaced.
+    for upgraded in (empty, db):
+        assert upgraded.sql(OLD_CALLS) == [("lost",), ("false",)]
     empty.check()

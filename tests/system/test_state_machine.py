@@ -24,7 +24,9 @@ from hypothesis.stateful import (
 from hypothesis.strategies import DataObject
 
 from s3proxy.config import BackendConfig, DatabaseConfig
+from s3proxy.s3.markup import escape
 from tests.daemon import SHORT_LEDGER, Daemon
+from tests.strategies import NOT_XML
 from tests.system.model import (
     KIB,
     LARGE_SIZES,
@@ -134,6 +136,28 @@ class Bucket(RuleBasedStateMachine):
     def delete(self, key: str) -> None:
         assert self.send("DELETE", key).status == 204
         self.model.pop(key, None)
+
+    @rule(key=any_keys())
+    def delete_if_match(self, key: str) -> None:
+        right = self.model.get(key)
+        wrong = self.send("DELETE", key, headers={"if-match": f'"{md5(b"?")}"'})
+        assert wrong.status == (404 if right is None else 412), wrong.body
+        if right is not None:
+            answer = self.send("DELETE", key, headers={"if-match": f'"{right.etag}"'})
+            assert answer.status == 204, answer.body
+            del self.model[key]
+
+    @rule(keys=st.lists(any_keys(), min_size=1, max_size=6))
+    def delete_many(self, keys: list[str]) -> None:
+        # What XML cannot carry cannot be asked for.
+        told = [key for key in keys if NOT_XML.search(key) is None]
+        listed = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in told)
+        body = f"<Delete>{listed}</Delete>".encode()
+        digest = {"content-md5": right_digests(body)["content-md5"]}
+        answer = self.client.request("POST", "", body, digest, query={"delete": ""})
+        assert answer.status == (200 if told else 400), answer.body
+        for key in told:
+            self.model.pop(key, None)
 
     # Reads.
 

@@ -32,7 +32,13 @@ from s3proxy.web.site import StreamingSite
 from s3proxy.web.throttle import Throttle
 from s3proxy.web.tls import Certificates, TlsFactory
 from tests.certificates import Authority
-from tests.web.fakes import FakeBuckets, FakeCopies, FakeObjects, FakeUploads
+from tests.web.fakes import (
+    FakeBuckets,
+    FakeBucketTags,
+    FakeCopies,
+    FakeObjects,
+    FakeUploads,
+)
 from tests.web.wire import Response, Wire, connect, request, soon
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -143,6 +149,7 @@ async def make_door(
             ),
             uploads=uploads,
             copies=copies,
+            bucket_tags=FakeBucketTags(),
             server=config,
             clock=clock,
             now=lambda: NOW,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from attrs import define, evolve, field
@@ -17,21 +17,27 @@ from s3proxy.errors import (
     NoSuchBucket,
     NoSuchKey,
     NoSuchUpload,
+    PreconditionFailed,
     ServiceUnavailable,
 )
 from s3proxy.manager.ports import Body
 from s3proxy.model import (
     Completed,
     CompletedPart,
+    Deleted,
+    Doomed,
     ListPage,
     MadeBucket,
+    ObjectAttributes,
     ObjectInfo,
+    ObjectPart,
     PartInfo,
     PartPage,
     PartRange,
     StoredObject,
     UploadInfo,
     UploadPage,
+    WriteConditions,
 )
 from s3proxy.s3.checksums import Digests
 from s3proxy.s3.operation import (
@@ -170,6 +176,7 @@ class FakeObjects:
             headers=op.headers,
             user_metadata=op.user_metadata,
             checksums={**op.checksums, **body.trailer_checksums},
+            tags=op.tags,
         )
 
     async def head(self, bucket: str, key: str) -> ObjectInfo:
@@ -202,9 +209,50 @@ class FakeObjects:
             self.last_reader = FakeReader(len(data), data=data)
         return self.last_reader
 
-    async def delete(self, bucket: str, key: str) -> None:
+    async def replace_tags(
+        self, bucket: str, key: str, tags: Mapping[str, str]
+    ) -> None:
+        self._call(f"replace_tags {key}")
+        info, data = self._get(bucket, key)
+        self.objects[bucket, key] = evolve(info, tags=dict(tags)), data
+
+    async def attributes(
+        self, bucket: str, key: str, after: int, limit: int
+    ) -> ObjectAttributes:
+        self._call(f"attributes {key} {after} {limit}")
+        info, data = self._get(bucket, key)
+        sizes = self.part_sizes.get(key, (len(data),))
+        parts = [ObjectPart(n, size, {}) for n, size in enumerate(sizes, 1)]
+        page = tuple(each for each in parts if each.part_number > after)[:limit]
+        last = page[-1].part_number if page else len(parts)
+        more = last if last < len(parts) else None
+        return ObjectAttributes(info, len(parts), page, more)
+
+    async def delete(self, bucket: str, key: str, if_match: Sequence[str]) -> None:
         self._call(f"delete {key}")
+        if if_match:
+            info, _ = self._get(bucket, key)
+            if not WriteConditions(tuple(if_match)).hold(info.etag):
+                raise PreconditionFailed
         self.objects.pop((bucket, key), None)
+
+    async def delete_many(
+        self, bucket: str, doomed: Sequence[Doomed]
+    ) -> Sequence[Deleted]:
+        self._call(f"delete_many {' '.join(each.key for each in doomed)}")
+        results = []
+        for each in doomed:
+            try:
+                await self.delete(
+                    bucket, each.key, (each.if_match,) if each.if_match else ()
+                )
+            except NoSuchKey:
+                results.append(Deleted.ABSENT)
+            except PreconditionFailed:
+                results.append(Deleted.PRECONDITION)
+            else:
+                results.append(Deleted.DELETED)
+        return results
 
     async def list_objects(
         self, bucket: str, prefix: str, delimiter: str, after: str, limit: int
@@ -272,6 +320,23 @@ class FakeBuckets:
             for name in names
             if name.startswith(prefix) and name > after
         ][:limit]
+
+
+@define(eq=False)
+class FakeBucketTags:
+    """:ivar kept: By bucket; a bucket that is not there has none."""
+
+    kept: dict[str, Mapping[str, str]] = field(factory=lambda: {"unified": {}})
+
+    async def tags(self, bucket: str) -> Mapping[str, str]:
+        try:
+            return self.kept[bucket]
+        except KeyError:
+            raise NoSuchBucket from None
+
+    async def replace_tags(self, bucket: str, tags: Mapping[str, str]) -> None:
+        await self.tags(bucket)
+        self.kept[bucket] = tags
 
 
 @define(eq=False)

@@ -93,7 +93,7 @@ class TestRoutes:
 
 class TestOrder:
     @pytest.mark.parametrize(
-        "target", ["/other", "/other/k", "/unified/k?acl", "/unified?versions"]
+        "target", ["/other", "/other/k", "/unified/k?legal-hold", "/unified?abac"]
     )
     @pytest_twisted.ensureDeferred
     async def test_a_stranger_learns_nothing(
@@ -118,7 +118,7 @@ class TestOrder:
     @pytest.mark.parametrize(
         ("method", "target", "line"),
         [
-            ("DELETE", "/unified/k?tagging", "A: b"),
+            ("DELETE", "/unified/k?legal-hold", "A: b"),
             ("DELETE", "/unified/k?uploads", "A: b"),
             ("PUT", "/unified/k?uploads", "x-amz-copy-source: /unified/other"),
             ("GET", "/unified/k", "x-amz-copy-source: /unified/other"),
@@ -129,7 +129,7 @@ class TestOrder:
             ),
             ("PUT", "/unified/k", "Content-Encoding: aws-chunked"),
             ("PUT", "/unified/k", "x-amz-decoded-content-length: 1"),
-            ("POST", "/unified?delete", "A: b"),
+            ("POST", "/unified?metadataTable", "A: b"),
         ],
     )
     @pytest_twisted.ensureDeferred

@@ -90,7 +90,7 @@ async def test_failures(
     [
         ("x-amz-copy-source: x", 400, "InvalidArgument"),
         ("x-amz-copy-source: unified/k", 400, "InvalidRequest"),
-        ("x-amz-copy-source: unified/a?versionId=1", 501, "NotImplemented"),
+        ("x-amz-copy-source: unified/a?versionId=1", 404, "NoSuchVersion"),
     ],
 )
 @pytest_twisted.ensureDeferred

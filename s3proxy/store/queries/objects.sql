@@ -12,31 +12,44 @@ SELECT outcome, o_object_id, o_last_modified
                      %(checksums)s::jsonb, %(backend_etag)s::text,
                      %(version_id)s::text, %(if_match)s::text[],
                      %(if_none_match)s::text[], %(grace)s::interval,
-                     %(needs_manifest)s::boolean)
+                     %(needs_manifest)s::boolean, %(tags)s::jsonb)
 
 -- name: delete
-SELECT ledger_delete(%(bucket)s::text, %(key)s::text, %(grace)s::interval)
+SELECT ledger_delete_if(%(bucket)s::text, %(key)s::text, %(if_match)s::text[],
+                        %(grace)s::interval)
+
+-- name: delete_many
+SELECT ledger_delete_many(%(bucket)s::text, %(keys)s::text[], %(etags)s::text[],
+                          %(grace)s::interval)
 
 -- name: replace_metadata
 UPDATE objects
    SET content_type = %(content_type)s::text, headers = %(headers)s::jsonb,
        user_metadata = %(user_metadata)s::jsonb,
+       tags = coalesce(%(tags)s::jsonb, tags),
        last_modified = date_trunc('milliseconds', clock_timestamp()),
        manifest_wanted_at = clock_timestamp(), manifest_due_at = clock_timestamp()
  WHERE bucket = %(bucket)s::text AND object_key = %(key)s::text
    AND object_id = %(object_id)s::text
 RETURNING object_key, object_id, size_bytes, etag, content_type, last_modified, headers,
-          user_metadata, checksums
+          user_metadata, checksums, tags
+
+-- name: replace_tags
+UPDATE objects
+   SET tags = %(tags)s::jsonb, manifest_wanted_at = clock_timestamp(),
+       manifest_due_at = clock_timestamp()
+ WHERE bucket = %(bucket)s::text AND object_key = %(key)s::text
+RETURNING object_id
 
 -- name: head
 SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
-       o.headers, o.user_metadata, o.checksums
+       o.headers, o.user_metadata, o.checksums, o.tags
   FROM objects o
  WHERE o.bucket = %(bucket)s::text AND o.object_key = %(key)s::text
 
 -- name: find
 SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
-       o.headers, o.user_metadata, o.checksums,
+       o.headers, o.user_metadata, o.checksums, o.tags,
        (SELECT count(*) FROM object_parts c WHERE c.object_id = o.object_id),
        p.part_id, p.part_number, p.offset_bytes, p.size_bytes, p.md5,
        l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id
@@ -59,13 +72,25 @@ SELECT p.part_id, p.part_number, p.offset_bytes, p.size_bytes, p.md5,
 
 -- name: part_range
 SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
-       o.headers, o.user_metadata, o.checksums,
+       o.headers, o.user_metadata, o.checksums, o.tags,
        (SELECT count(*) FROM object_parts c WHERE c.object_id = o.object_id),
        p.offset_bytes, p.size_bytes
   FROM objects o
   LEFT JOIN LATERAL (SELECT * FROM object_parts a WHERE a.object_id = o.object_id
                       ORDER BY a.part_number
                      OFFSET %(skip)s::integer LIMIT 1) p ON true
+ WHERE o.bucket = %(bucket)s::text AND o.object_key = %(key)s::text
+
+-- name: attributes
+SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
+       o.headers, o.user_metadata, o.checksums, o.tags,
+       (SELECT count(*) FROM object_parts c WHERE c.object_id = o.object_id),
+       (SELECT jsonb_agg(jsonb_build_array(p.part_number, p.size_bytes, p.checksums)
+                         ORDER BY p.part_number)
+          FROM (SELECT * FROM object_parts a
+                 WHERE a.object_id = o.object_id AND a.part_number > %(after)s::integer
+                 ORDER BY a.part_number LIMIT %(limit)s::integer) p)
+  FROM objects o
  WHERE o.bucket = %(bucket)s::text AND o.object_key = %(key)s::text
 
 -- name: list
