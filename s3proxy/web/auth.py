@@ -78,8 +78,8 @@ class Authenticator:
                 True,
                 verified.sha256,
                 verified.seed,
-                verified.payload_signed,
-                verified.headers,
+                payload_signed=verified.payload_signed,
+                headers=verified.headers,
             )
         if self._auth.enabled:
             self._check_token(headers, raw_query)
