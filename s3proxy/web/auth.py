@@ -88,9 +88,9 @@ class Authenticator:
                 verified.sha256,
                 verified.seed,
                 verified.access_key_id,
-                verified.payload_signed,
-                verified.headers,
-                keyring.rights_of(verified.access_key_id),
+                payload_signed=verified.payload_signed,
+                headers=verified.headers,
+                rights=keyring.rights_of(verified.access_key_id),
             )
         if not keyring.is_open:
             _check_token(keyring, headers, raw_query)
