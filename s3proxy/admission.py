@@ -41,7 +41,10 @@ class Admission:
 
     @property
     def applier(self) -> Applier:
-        """What follows a changed configuration."""
+        """
+        What follows a changed configuration. It goes last: once it has prepared, new
+        names are the configuration's in the ledger, also if another then objects.
+        """
         return Applier(("auth", "credentials", "server.virtual_bucket"), self._prepare)
 
     async def _prepare(self, config: Config) -> Act:

@@ -17,7 +17,7 @@ from tests.daemon import Daemon
 from tests.servers import PostgresServer
 
 ALICE, BOB = ("alice", "of alice"), ("bob", "of bob")
-CREDENTIALS = [
+CREDENTIALS: list[dict[str, Any]] = [
     {"access_key_id": name, "secret_access_key": secret, "create_buckets": True}
     for name, secret in (ALICE, BOB)
 ]
@@ -136,4 +136,27 @@ def test_two_daemons_share_them(
         assert "Contents" not in bob.list_objects_v2(Bucket="mine")
         assert "Uploads" not in bob.list_multipart_uploads(Bucket="mine")
         assert refusal(alice.head_bucket, Bucket="mine") == "403"
+
+        # The configuration takes a client's bucket only where it says so to its owner.
+        bob.put_object(Bucket="mine", Key="k", Body=b"of bob")
+        grants = {"mine": {}}
+        of_alice, of_bob = CREDENTIALS
+        first.configure(credentials=[{**of_alice, "buckets": grants}, of_bob])
+        text = first.hang_up()
+        assert "bucket mine was made at run time by access key bob" in text
+        assert refusal(alice.head_bucket, Bucket="mine") == "403"
+        assert bob.head_object(Bucket="mine", Key="k")
+        reading = {**of_bob, "buckets": {"mine": {"mode": "ro"}}}
+        first.configure(credentials=[{**of_alice, "buckets": grants}, reading])
+        assert "the configuration alone says who may do what" in first.hang_up()
+        found = alice.get_object(Bucket="mine", Key="k")["Body"].read()
+        assert found == b"of bob"
+        bob_here = first.client(BOB)
+        assert bob_here.head_object(Bucket="mine", Key="k")
+        assert refusal(bob_here.put_object, Bucket="mine", Key="k") == "AccessDenied"
+        for client in (alice, bob_here):
+            assert refusal(client.delete_bucket, Bucket="mine") == "AccessDenied"
+        # Where it is not configured it is nobody's any more.
+        assert refusal(bob.head_bucket, Bucket="mine") == "404"
+        assert refusal(bob.create_bucket, Bucket="mine") == "BucketAlreadyExists"
         first.wait_clean()

@@ -171,8 +171,9 @@ def store(scene: Scene, who: tuple[str, str], bucket: str, key: str) -> str:
 def scene(postgres: PostgresServer, s3server: S3Server) -> Iterator[Scene]:
     database = postgres.create_database()
     backend = s3server.create_bucket("one")
-    # A deleted name waits for longer than a test takes.
-    with Daemon(database, [backend], ledger={**SHORT_LEDGER, "late": "10m"}) as daemon:
+    # Nothing is collected between two looks; a deleted name waits longer than a test.
+    times = {**SHORT_LEDGER, "collect_interval": "10m", "late": "10m"}
+    with Daemon(database, [backend], ledger=times) as daemon:
         daemon.configure(credentials=CREDENTIALS)
         daemon.hang_up()
         made = Scene(daemon, postgres, database, {}, "")
@@ -474,3 +475,40 @@ def test_a_bucket_of_ones_own(scene: Scene) -> None:
     assert scene.ask(BOB, part).code == "NoSuchUpload"
     assert scene.ask(BOB, Ask("DELETE", own)).status == 204
     assert scene.ask(BOB, Ask("DELETE", "bobs", "c")).status == 204
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("", (400, "InvalidArgument")),
+        ("/", (400, "InvalidArgument")),
+        ("bobs", (400, "InvalidArgument")),
+        ("bobs/", (400, "InvalidArgument")),
+        ("/bobs/%FF", (400, "InvalidArgument")),
+        # ".." is a key like any other, so nothing leads out of a bucket or a prefix.
+        ("bobs/../alices/k", (404, "NoSuchKey")),
+        ("bobs/%2E%2E/alices/k", (404, "NoSuchKey")),
+        ("bobs%2F..%2Falices/k", (404, "NoSuchKey")),
+        ("bobs/%252E%252E/alices/k", (404, "NoSuchKey")),
+        ("shared/b/../a/k", (404, "NoSuchKey")),
+        ("../alices/k", (404, "NoSuchBucket")),
+        ("//alices/k", (400, "InvalidArgument")),
+        ("shared//a/k", (403, "AccessDenied")),
+        ("shared/a%2Fk", (403, "AccessDenied")),
+        ("alices%2Fk", (403, "AccessDenied")),
+        ("/alices/k?versionId=null", (403, "AccessDenied")),
+    ],
+)
+@pytest.mark.parametrize("what", ["object", "part"])
+def test_case_90_sources_that_would_lead_elsewhere(
+    scene: Scene, source: str, expected: tuple[int, str], what: str
+) -> None:
+    before = scene.rows()
+    headers = {"x-amz-copy-source": source}
+    ask = Ask("PUT", "bobs", "stolen", headers=headers)
+    if what == "part":
+        part = f"partNumber=2&uploadId={scene.bobs_upload}"
+        ask = Ask("PUT", "bobs", "k", part, headers)
+    answer = scene.ask(BOB, ask)
+    assert (answer.status, answer.code) == expected
+    assert scene.rows() == before
