@@ -82,6 +82,7 @@ def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
             values.whole("a whole number of bytes, at least 1", 1),
             default.max_object_size,
         ),
+        domain=section.get("domain", values.domains, default.domain),
     )
     if server.virtual_bucket in ("health", metrics.path.split("/")[1]):
         section.problem("virtual_bucket", "want another name than a path of the server")

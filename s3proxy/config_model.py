@@ -32,11 +32,14 @@ class ServerConfig:
         ``[IPv6]:port``; port 0 takes a free one.
     :ivar virtual_bucket: The one bucket that clients see.
     :ivar max_object_size: The largest accepted body, in bytes.
+    :ivar domain: Names of this server below which ``<bucket>.<name>`` is a bucket's
+        own host; lower-case. None: the bucket is always in the path.
     """
 
     listen_addr: str = "0.0.0.0:9000"
     virtual_bucket: str = "unified"
     max_object_size: int = 5 * 1024**3
+    domain: tuple[str, ...] = ()
 
     @property
     def listen_host(self) -> str:

@@ -142,7 +142,8 @@ def test_example_file_names_every_key() -> None:
 def test_example_file_tells_the_defaults() -> None:
     """What config.example.yaml says about the ledger's defaults is so."""
     assert read(EXAMPLE).ledger == LedgerConfig()
-    assert read(EXAMPLE).server == ServerConfig()
+    server = read(EXAMPLE).server
+    assert attrs.evolve(server, domain=()) == ServerConfig()
 
 
 def test_secrets_are_not_in_the_repr() -> None:
@@ -165,6 +166,19 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_listen_addresses(address: str, host: str, port: int) -> None:
     server = read({"server": {"listen_addr": address}}).server
     assert (server.listen_host, server.listen_port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("given_domain", "kept"),
+    [
+        ("s3.example.com", ("s3.example.com",)),
+        ("S3.Example.COM", ("s3.example.com",)),
+        ("localhost", ("localhost",)),
+        (["s3.example.com", "s3.lan"], ("s3.example.com", "s3.lan")),
+    ],
+)
+def test_domains(given_domain: object, kept: tuple[str, ...]) -> None:
+    assert read({"server": {"domain": given_domain}}).server.domain == kept
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from s3proxy.s3 import (
     bucket_operations,
     copies,
     framing,
+    hosts,
     known,
     object_operations,
     parameters,
@@ -70,6 +71,7 @@ __all__ = [
     "ReadConditions",
     "UploadPart",
     "UploadPartCopy",
+    "locate",
     "parse",
 ]
 
@@ -97,7 +99,10 @@ Reader = Callable[[Request], Operation]
 
 
 def parse(
-    method: bytes, raw_target: bytes, headers: Sequence[tuple[str, str]]
+    method: bytes,
+    raw_target: bytes,
+    headers: Sequence[tuple[str, str]],
+    domains: Sequence[str] = (),
 ) -> Operation:
     """
     Say what a request asks for. Nothing is looked up and nobody is authenticated.
@@ -106,6 +111,7 @@ def parse(
 
     :param raw_target: As on the request line.
     :param headers: Lower-case names, latin-1 decoded values, in wire order.
+    :param domains: Below which a Host header names a bucket (:mod:`s3proxy.s3.hosts`).
     :raises InvalidURI: The target cannot be parsed; or KeyTooLongError.
     :raises MethodNotAllowed: S3 has no such operation.
     :raises NotImplementedYet: S3 has it, or a header that changes its meaning, and
@@ -116,7 +122,7 @@ def parse(
     :raises InvalidRequest: An aws-chunked body where no bytes are stored, and what
         headers of a PUT raise.
     """
-    where = target.parse(raw_target)
+    where = locate(raw_target, headers, domains)
     verb = method.decode("latin-1")
     level = Level.OBJECT if where.key else Level.BUCKET
     if not where.bucket:
@@ -141,6 +147,18 @@ def parse(
     known.check_headers(fields, taken)
     query = parameters.single(where.query, form | understood)
     return reader(Request(where.bucket, where.key, query, fields))
+
+
+def locate(
+    raw_target: bytes, headers: Sequence[tuple[str, str]], domains: Sequence[str]
+) -> target.Target:
+    """
+    The bucket, key and query of a request in either style; as of :func:`parse`.
+
+    :raises InvalidURI: The target cannot be parsed; or KeyTooLongError.
+    """
+    host = next((value for name, value in headers if name == "host"), "")
+    return target.parse(raw_target, hosts.bucket_of(host, domains))
 
 
 def _location(request: Request) -> GetBucketLocation:

@@ -68,6 +68,7 @@ class App:
 
     :ivar buckets: The buckets that there are, and when they were made.
     :ivar registry: What ``/metrics`` shows.
+    :ivar domains: Below which a Host header names a bucket.
     """
 
     _authenticator: Authenticator
@@ -77,6 +78,7 @@ class App:
     _drain: Drain
     _clock: IReactorTime
     _limits: Limits
+    _domains: Sequence[str]
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -172,7 +174,7 @@ class App:
         identity = self._authenticator.authenticate(
             request.method, request.uri, headers
         )
-        op = operation.parse(request.method, request.uri, headers)
+        op = operation.parse(request.method, request.uri, headers, self._domains)
         bucket = getattr(op, "bucket", None)
         if (
             bucket is not None
@@ -276,7 +278,16 @@ def make_site(
         operation.CopyObject: on_copies.copy,
         operation.UploadPartCopy: on_copies.copy_part,
     }
-    app = App(authenticator, handlers, buckets, registry, drain, clock, limits)
+    app = App(
+        authenticator,
+        handlers,
+        buckets,
+        registry,
+        drain,
+        clock,
+        limits,
+        server.domain,
+    )
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:
         routes[metrics_path.encode()] = b"metrics"
@@ -288,4 +299,5 @@ def make_site(
         limits=limits,
         drain=drain,
         routes=routes,
+        domains=server.domain,
     )

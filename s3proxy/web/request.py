@@ -110,7 +110,8 @@ class S3Request(server.Request):
         """Hand the request to the application."""
         # The router sees one of a few constants; the application reads the raw target.
         self.prepath = []
-        self.postpath = [self.site.route_of(self.method, self.uri)]
+        host = self.requestHeaders.getRawHeaders(b"host", [b""])[0]
+        self.postpath = [self.site.route_of(self.method, self.uri, host)]
         self.site.resource.render(self)
 
     def getRequestHostname(self) -> bytes:

@@ -91,6 +91,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         limits: Limits | None = None,
         max_object_size: int = 5 * 1024**3,
         metrics_path: str | None = None,
+        domains: tuple[str, ...] = (),
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
         uploads, copies = FakeUploads(), FakeCopies()
@@ -104,7 +105,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             ),
             uploads=uploads,
             copies=copies,
-            server=ServerConfig(max_object_size=max_object_size),
+            server=ServerConfig(max_object_size=max_object_size, domain=domains),
             clock=clock,
             now=lambda: NOW,
             buckets={"unified": CREATED},
