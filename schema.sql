@@ -35,8 +35,11 @@ CREATE TABLE IF NOT EXISTS backend_quotas (
 
 CREATE TABLE IF NOT EXISTS buckets (
     bucket     text        COLLATE "C" PRIMARY KEY,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    cors       jsonb       -- its cross-origin rules; NULL: it has none
 );
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE buckets ADD COLUMN IF NOT EXISTS cors jsonb;
 
 -- What HEAD, LIST and conditions need, without a backend call. The collation makes
 -- keys compare as bytes, as S3 lists them.

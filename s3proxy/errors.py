@@ -48,6 +48,13 @@ class AccessDenied(S3Error):
     code, status, default_message = "AccessDenied", 403, "Access Denied."
 
 
+class AccessForbidden(S3Error):
+    """403: the bucket's cross-origin rules do not allow what a preflight asks for."""
+
+    code, status = "AccessForbidden", 403
+    default_message = "CORSResponse: This CORS request is not allowed."
+
+
 class AuthorizationHeaderMalformed(S3Error):
     """400: the Authorization header lacks a part or has a wrong scope."""
 
@@ -60,6 +67,12 @@ class BadDigest(S3Error):
 
     code, status = "BadDigest", 400
     default_message = "The digest that you specified did not match what we received."
+
+
+class BadRequest(S3Error):
+    """400: a preflight that asks nothing."""
+
+    code, status, default_message = "BadRequest", 400, "Bad request."
 
 
 class BucketAlreadyOwnedByYou(S3Error):
@@ -232,6 +245,13 @@ class NoSuchBucket(S3Error):
 
     code, status = "NoSuchBucket", 404
     default_message = "The specified bucket does not exist."
+
+
+class NoSuchCORSConfiguration(S3Error):
+    """404: the bucket has no cross-origin rules."""
+
+    code, status = "NoSuchCORSConfiguration", 404
+    default_message = "The CORS configuration does not exist."
 
 
 class NoSuchKey(S3Error):

@@ -38,6 +38,7 @@ from s3proxy.manager.manifesting import Manifests
 from s3proxy.manager.objects import Objects
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
+from s3proxy.store.cors import PostgresCors
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
@@ -255,6 +256,7 @@ class Daemon(Service):
             Authenticator(auth, regions=REGIONS, now=_now),
             uploads=uploads,
             copies=copies,
+            cors=PostgresCors(pool),
             server=self.config.server,
             buckets=buckets,
             clock=self.reactor,

@@ -26,6 +26,7 @@ class Level(Enum):
 
 # The subresources of a request: together they say which operation it is.
 PLAIN: frozenset[str] = frozenset()
+CORS = frozenset({"cors"})
 LOCATION = frozenset({"location"})
 UPLOADS = frozenset({"uploads"})
 UPLOAD = frozenset({"uploadId"})
@@ -49,11 +50,13 @@ SERVED: Mapping[tuple[str, Level], Mapping[frozenset[str], frozenset[str]]] = {
     ("GET", Level.SERVICE): {PLAIN: frozenset({"prefix"})},
     ("GET", Level.BUCKET): {
         PLAIN: LISTING,
+        CORS: _NONE,
         LOCATION: _NONE,
         UPLOADS: _LISTING_UPLOADS,
     },
     ("HEAD", Level.BUCKET): {PLAIN: _NONE},
-    ("PUT", Level.BUCKET): {PLAIN: _NONE},
+    ("PUT", Level.BUCKET): {PLAIN: _NONE, CORS: _NONE},
+    ("DELETE", Level.BUCKET): {CORS: _NONE},
     ("GET", Level.OBJECT): {
         PLAIN: _OVERRIDES,
         PART: _OVERRIDES,

@@ -14,6 +14,7 @@ from s3proxy.errors import InvalidRequest
 from s3proxy.s3 import (
     bucket_operations,
     copies,
+    cors_operations,
     framing,
     hosts,
     known,
@@ -32,6 +33,7 @@ from s3proxy.s3.bucket_operations import (
 )
 from s3proxy.s3.conditions import ReadConditions
 from s3proxy.s3.copies import CopyObject, CopySource, UploadPartCopy
+from s3proxy.s3.cors_operations import DeleteBucketCors, GetBucketCors, PutBucketCors
 from s3proxy.s3.known import Level
 from s3proxy.s3.object_operations import (
     DeleteObject,
@@ -56,7 +58,9 @@ __all__ = [
     "CopySource",
     "CreateBucket",
     "CreateMultipartUpload",
+    "DeleteBucketCors",
     "DeleteObject",
+    "GetBucketCors",
     "GetBucketLocation",
     "GetObject",
     "HeadBucket",
@@ -67,6 +71,7 @@ __all__ = [
     "ListObjectsV2",
     "ListParts",
     "Operation",
+    "PutBucketCors",
     "PutObject",
     "ReadConditions",
     "UploadPart",
@@ -80,6 +85,9 @@ Operation = (
     | HeadBucket
     | CreateBucket
     | GetBucketLocation
+    | GetBucketCors
+    | PutBucketCors
+    | DeleteBucketCors
     | ListObjectsV2
     | ListObjects
     | PutObject
@@ -182,6 +190,9 @@ _READERS: Mapping[tuple[str, Level, frozenset[str]], Reader] = {
     ("PUT", Level.BUCKET, known.PLAIN): _create_bucket,
     ("GET", Level.BUCKET, known.PLAIN): bucket_operations.list_objects,
     ("GET", Level.BUCKET, known.LOCATION): _location,
+    ("GET", Level.BUCKET, known.CORS): cors_operations.get_cors,
+    ("PUT", Level.BUCKET, known.CORS): cors_operations.put_cors,
+    ("DELETE", Level.BUCKET, known.CORS): cors_operations.delete_cors,
     ("GET", Level.BUCKET, known.UPLOADS): uploads.list_uploads,
     ("GET", Level.OBJECT, known.PLAIN): _get_object,
     ("GET", Level.OBJECT, known.PART): _get_object,

@@ -39,11 +39,12 @@ from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Authenticator, Identity
 from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
+from s3proxy.web.cors import Cors
 from s3proxy.web.drain import Drain
 from s3proxy.web.limits import Limits
 from s3proxy.web.objects import ObjectHandlers
 from s3proxy.web.patience import patiently
-from s3proxy.web.ports import CopiesPort, ObjectsPort, UploadsPort
+from s3proxy.web.ports import CopiesPort, CorsPort, ObjectsPort, UploadsPort
 from s3proxy.web.relay import ShortRead, relay
 from s3proxy.web.request import S3Request
 from s3proxy.web.requestid import request_id
@@ -79,6 +80,7 @@ class App:
     _clock: IReactorTime
     _limits: Limits
     _domains: Sequence[str]
+    _cors: Cors
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -171,6 +173,11 @@ class App:
         if self._drain.in_flight > self._limits.max_requests:
             raise SlowDown
         target.split(request.uri)
+        if request.method == b"OPTIONS":
+            return await self._cors.preflight(request.uri, headers)
+        request.more_headers = await self._cors.headers(
+            request.method, request.uri, headers
+        )
         identity = self._authenticator.authenticate(
             request.method, request.uri, headers
         )
@@ -234,6 +241,7 @@ def make_site(
     *,
     uploads: UploadsPort,
     copies: CopiesPort,
+    cors: CorsPort,
     server: ServerConfig,
     clock: IReactorTime,
     now: Callable[[], datetime],
@@ -257,6 +265,7 @@ def make_site(
     on_objects = ObjectHandlers(objects, server.max_object_size)
     on_uploads = UploadHandlers(uploads, server.max_object_size)
     on_copies = CopyHandlers(copies, buckets)
+    on_cors = Cors(cors, server.domain)
     on_buckets = BucketHandlers(objects, buckets, region)
     handlers: Mapping[type[object], Handler] = {
         operation.PutObject: on_objects.put,
@@ -267,6 +276,9 @@ def make_site(
         operation.HeadBucket: on_buckets.head_bucket,
         operation.CreateBucket: on_buckets.create_bucket,
         operation.GetBucketLocation: on_buckets.location,
+        operation.PutBucketCors: on_cors.put,
+        operation.GetBucketCors: on_cors.get,
+        operation.DeleteBucketCors: on_cors.delete,
         operation.ListObjectsV2: on_buckets.list_v2,
         operation.ListObjects: on_buckets.list_v1,
         operation.CreateMultipartUpload: on_uploads.create,
@@ -287,6 +299,7 @@ def make_site(
         clock,
         limits,
         server.domain,
+        on_cors,
     )
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from s3proxy.errors import MalformedXML
 from s3proxy.manager.ports import Body
 from s3proxy.model import CompletedPart
 from s3proxy.s3 import completion, upload_documents
@@ -22,6 +21,7 @@ from s3proxy.s3.uploads import (
 from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Identity
 from s3proxy.web.chunked_body import unframed
+from s3proxy.web.collect import collect
 from s3proxy.web.headers import checksum_headers
 from s3proxy.web.objects import refuse_too_large
 from s3proxy.web.ports import UploadsPort
@@ -74,7 +74,7 @@ class UploadHandlers:
         :raises BadDigest: It is not what its headers say; or XAmzContentSHA256Mismatch.
         """
         digests = Digests(op.content_md5, identity.sha256)
-        parts = completion.parse(await _collect(body, digests))
+        parts = completion.parse(await collect(body, digests, completion.MAX_BYTES))
         return Later(lambda: self._complete(op, parts))
 
     async def abort(
@@ -101,20 +101,3 @@ class UploadHandlers:
     ) -> Answer:
         result = await self._uploads.complete(op, parts)
         return Answer.document(upload_documents.completed(op, result))
-
-
-async def _collect(body: Body, digests: Digests) -> bytes:
-    """
-    A whole document of bounded size.
-
-    :raises MalformedXML: It is larger.
-    """
-    pieces, size = [], 0
-    while data := await body.read():
-        size += len(data)
-        if size > completion.MAX_BYTES:
-            raise MalformedXML()
-        digests.update(data)
-        pieces.append(data)
-    digests.verify()
-    return b"".join(pieces)

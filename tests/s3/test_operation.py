@@ -56,6 +56,8 @@ def put(**headers: str) -> op.PutObject:
     [
         ("GET", "/", op.ListBuckets()),
         ("GET", "/?prefix=u&max-buckets=5", op.ListBuckets("u")),
+        ("GET", "/b?cors", op.GetBucketCors("b")),
+        ("DELETE", "/b/?cors=", op.DeleteBucketCors("b")),
         ("HEAD", "/b", op.HeadBucket("b")),
         ("HEAD", "/b/", op.HeadBucket("b")),
         ("GET", "/b?location", op.GetBucketLocation("b")),
@@ -384,7 +386,9 @@ def test_levels_cover_what_is_served() -> None:
     for (method, level), forms in SERVED.items():
         for form in forms:
             query = "&".join(f"{name}=1" for name in sorted(form))
-            assert parse(method, f"{paths[level]}?{query}")
+            # PutBucketCors demands a digest.
+            md5 = {"content-md5": "1B2M2Y8AsgTpgAmY7PhCfg=="}
+            assert parse(method, f"{paths[level]}?{query}", md5)
 
 
 @pytest.mark.parametrize(
@@ -393,6 +397,13 @@ def test_levels_cover_what_is_served() -> None:
         ("list_buckets", {}, op.ListBuckets),
         ("head_bucket", {"Bucket": "unified"}, op.HeadBucket),
         ("get_bucket_location", {"Bucket": "unified"}, op.GetBucketLocation),
+        ("get_bucket_cors", {"Bucket": "unified"}, op.GetBucketCors),
+        ("delete_bucket_cors", {"Bucket": "unified"}, op.DeleteBucketCors),
+        (
+            "put_bucket_cors",
+            {"Bucket": "unified", "CORSConfiguration": {"CORSRules": []}},
+            op.PutBucketCors,
+        ),
         ("list_objects", {"Bucket": "unified", "Delimiter": "/"}, op.ListObjects),
         ("list_objects_v2", {"Bucket": "unified", "Prefix": "é ~"}, op.ListObjectsV2),
         (

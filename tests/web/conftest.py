@@ -20,7 +20,7 @@ from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.limits import Limits
 from s3proxy.web.site import StreamingSite
-from tests.web.fakes import FakeCopies, FakeObjects, FakeUploads
+from tests.web.fakes import FakeCopies, FakeCors, FakeObjects, FakeUploads
 from tests.web.wire import Response, Wire, connect, request, soon
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -39,6 +39,7 @@ class Door:
     port: int
     uploads: FakeUploads
     copies: FakeCopies
+    cors: FakeCors
     wires: list[Wire] = field(factory=list)
 
     async def connect(self) -> Wire:
@@ -94,7 +95,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         domains: tuple[str, ...] = (),
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
-        uploads, copies = FakeUploads(), FakeCopies()
+        uploads, copies, cors = FakeUploads(), FakeCopies(), FakeCors()
         registry = CollectorRegistry()
         Counter("seen", "Seen.", registry=registry).inc(3)
         ids = count(1)
@@ -105,6 +106,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
             ),
             uploads=uploads,
             copies=copies,
+            cors=cors,
             server=ServerConfig(max_object_size=max_object_size, domain=domains),
             clock=clock,
             now=lambda: NOW,
@@ -116,7 +118,7 @@ async def make_door(logged: list[LogEvent]) -> AsyncIterator[MakeDoor]:
         )
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
         ports.append(port)
-        door = Door(site, objects, clock, port.getHost().port, uploads, copies)
+        door = Door(site, objects, clock, port.getHost().port, uploads, copies, cors)
         doors.append(door)
         return door
 
