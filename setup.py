@@ -59,6 +59,7 @@ setup(
         "awscrt",
         "defusedxml",
         "klein>=24.8",
+        "multipart>=2",
         "opentelemetry-sdk",
         "prometheus-client",
         "psycopg2-binary",

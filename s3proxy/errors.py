@@ -92,7 +92,7 @@ class EntityTooLarge(S3Error):
 
 
 class EntityTooSmall(S3Error):
-    """400: a part that is not the last is under 5 MiB."""
+    """400: a part that is not the last is under 5 MiB, or a file under its policy's."""
 
     code, status = "EntityTooSmall", 400
     default_message = (
@@ -173,6 +173,16 @@ class InvalidPartOrder(S3Error):
     default_message = "The list of parts was not in ascending order by part number."
 
 
+class InvalidPolicyDocument(S3Error):
+    """400: the policy of a form cannot be read."""
+
+    code, status = "InvalidPolicyDocument", 400
+    default_message = (
+        "The content of the form does not meet the conditions specified in the policy "
+        "document."
+    )
+
+
 class InvalidRange(S3Error):
     """416: the range starts past the end of the object."""
 
@@ -199,6 +209,15 @@ class KeyTooLongError(S3Error):
     code, status, default_message = "KeyTooLongError", 400, "Your key is too long."
 
 
+class MalformedPOSTRequest(S3Error):
+    """400: the body is no form, or one that cannot be taken."""
+
+    code, status = "MalformedPOSTRequest", 400
+    default_message = (
+        "The body of your POST request is not well-formed multipart/form-data."
+    )
+
+
 class MalformedTrailerError(S3Error):
     """400: what follows the last chunk is not what was announced."""
 
@@ -216,6 +235,15 @@ class MalformedXML(S3Error):
     default_message = (
         "The XML you provided was not well-formed or did not validate against our "
         "published schema."
+    )
+
+
+class MaxPostPreDataLengthExceeded(S3Error):
+    """400: the fields of a form are too large or too many."""
+
+    code, status = "MaxPostPreDataLengthExceeded", 400
+    default_message = (
+        "Your POST request fields preceding the upload file were too large."
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from attrs import define, field
@@ -41,6 +42,7 @@ from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
 from s3proxy.web.cors import Cors
 from s3proxy.web.drain import Drain
+from s3proxy.web.forms import Forms
 from s3proxy.web.limits import Limits
 from s3proxy.web.objects import ObjectHandlers
 from s3proxy.web.patience import patiently
@@ -81,6 +83,7 @@ class App:
     _limits: Limits
     _domains: Sequence[str]
     _cors: Cors
+    _forms: Forms
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -178,10 +181,24 @@ class App:
         request.more_headers = await self._cors.headers(
             request.method, request.uri, headers
         )
+        if self._forms.is_form(request.method, request.uri, headers):
+            return await self._forms.post(
+                request.uri, headers, request.body, partial(self._carry_out, request)
+            )
         identity = self._authenticator.authenticate(
             request.method, request.uri, headers
         )
         op = operation.parse(request.method, request.uri, headers, self._domains)
+        return await self._carry_out(request, op, request.body, identity)
+
+    async def _carry_out(
+        self,
+        request: S3Request,
+        op: operation.Operation,
+        body: Body,
+        identity: Identity,
+    ) -> Answer:
+        """Do what is asked for, if there is such a bucket."""
         bucket = getattr(op, "bucket", None)
         if (
             bucket is not None
@@ -189,7 +206,7 @@ class App:
             and not isinstance(op, operation.CreateBucket)
         ):
             raise NoSuchBucket(fields={"BucketName": bucket})
-        answer = await self._handlers[type(op)](op, request.body, identity)
+        answer = await self._handlers[type(op)](op, body, identity)
         if isinstance(answer, Later):
             return await patiently(
                 answer.begin(),
@@ -300,6 +317,7 @@ def make_site(
         limits,
         server.domain,
         on_cors,
+        Forms(authenticator, now, server.domain),
     )
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from attrs import field, frozen
 
 from s3proxy.config_model import AuthConfig
 from s3proxy.errors import AccessDenied, NotImplementedYet
-from s3proxy.s3 import sigv4, target
+from s3proxy.s3 import form_signatures, sigv4, target
 from s3proxy.s3.chunk_signatures import StreamingSeed
 
 _TOKEN_HEADER = "x-proxy-token"
@@ -77,6 +77,28 @@ class Authenticator:
         if self._auth.enabled:
             self._check_token(headers)
         return Identity(False, _told_sha256(headers))
+
+    def authenticate_form(
+        self, fields: Mapping[str, str], headers: Sequence[tuple[str, str]]
+    ) -> Identity:
+        """
+        Let a form in by the signature of its policy, or refuse it.
+
+        What the policy allows is for the caller to check.
+
+        :param fields: Of the form, by lower-case name.
+        :param headers: As of :meth:`authenticate`.
+        :raises AccessDenied: It shows nothing, or a wrong token.
+        :raises S3Error: What :func:`s3proxy.s3.form_signatures.verify` raises.
+        """
+        if self._auth.access_key_id is not None and form_signatures.is_signed(fields):
+            form_signatures.verify(
+                fields, secret_of=self._secret_of, regions=self._regions
+            )
+            return Identity(True, None)
+        if self._auth.enabled:
+            self._check_token(headers)
+        return Identity(False, None)
 
     def _secret_of(self, access_key_id: str) -> str | None:
         if access_key_id != self._auth.access_key_id:
