@@ -28,7 +28,9 @@ _EXPIRATION = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.AS
 _DIGITS = re.compile(r"\d{1,18}", re.ASCII)
 # What the signature is made of cannot be in what it signs.
 _UNCOVERED = frozenset({"policy", "x-amz-signature", "signature", "awsaccesskeyid"})
-_IGNORED = "x-ignore-"
+# A checksum grants nothing: it is held against the file that the browser sends, and
+# whoever signs the policy cannot know it.
+_FREE = ("x-ignore-", "x-amz-checksum-")
 
 
 @frozen
@@ -84,7 +86,7 @@ class Policy:
         extra = [
             name
             for name in fields
-            if name not in covered and not name.startswith(_IGNORED)
+            if name not in covered and not name.startswith(_FREE)
         ]
         if extra:
             raise _refusal(f"Extra input fields: {', '.join(extra)}")

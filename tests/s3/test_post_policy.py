@@ -40,6 +40,7 @@ KEY = ["starts-with", "$key", "user/"]
         ({"x-amz-meta-a": "anything"}, [KEY, ["starts-with", "$x-amz-meta-a", ""]]),
         ({"x-amz-meta-a": ""}, [KEY, ["starts-with", "$x-amz-meta-a", ""]]),
         ({"x-ignore-a": "anything"}, [KEY]),
+        ({"x-amz-checksum-crc32": "AAAAAA=="}, [KEY]),
         (
             {"content-type": "image/png, image/gif"},
             [KEY, ["starts-with", "$Content-Type", "image/"]],
