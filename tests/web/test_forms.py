@@ -94,6 +94,23 @@ async def test_a_signed_form(make_door: MakeDoor, sign: Any) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_policy_is_held_against_the_key_that_is_stored(
+    make_door: MakeDoor,
+) -> None:
+    """With the file's name in it, of which only the last segment counts."""
+    door = make_door(auth=SIGNED)
+    signed = signed_v4([("key", "a/${filename}")], {"key": "a/cat.jpg"})
+    for filename, status in (
+        ("cat.jpg", 204),
+        ("C:\\photos\\cat.jpg", 204),
+        ("dog.jpg", 403),
+        ("cat.jpg/../dog.jpg", 403),
+    ):
+        assert (await post(door, form(signed, filename=filename))).status == status
+    assert list(door.objects.objects) == [("unified", "a/cat.jpg")]
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_policy_is_held_against_the_bucket_that_the_request_names(
     make_door: MakeDoor,
 ) -> None:
