@@ -32,6 +32,7 @@ from s3proxy.s3.operation import locate
 from s3proxy.s3.post_object import PostObject
 from s3proxy.web.answer import Answer
 from s3proxy.web.auth import Authenticator, Identity
+from s3proxy.web.body import CHUNK_BYTES
 
 #: A file is kept where at most so much of the form is still to come.
 KEPT_BYTES = 8 * 1024 * 1024
@@ -136,11 +137,10 @@ class Forms:
                 return await carry_out(op, _StreamedFile(file, size), identity)
         self._kept_bytes += rest
         try:
-            pieces = await file.pieces()
-            size = sum(map(len, pieces))
-            file.policy.check_size(size)
-            op = evolve(post.put, content_length=size)
-            return await carry_out(op, _KeptFile(pieces), identity)
+            kept = await file.whole()
+            file.policy.check_size(len(kept))
+            op = evolve(post.put, content_length=len(kept))
+            return await carry_out(op, _KeptFile(kept), identity)
         finally:
             self._kept_bytes -= rest
 
@@ -172,14 +172,14 @@ class _File:
             data = self.reader.feed(piece)
         return data
 
-    async def pieces(self) -> list[bytes]:
-        """The whole file; EntityTooLarge as soon as it is."""
-        pieces, size = [], 0
+    async def whole(self) -> bytearray:
+        """All of it; EntityTooLarge as soon as it is."""
+        # One run of bytes: pieces may be tiny, and then weigh more than they hold.
+        kept = bytearray()
         while data := await self.read():
-            size += len(data)
-            self.policy.check_size(size, so_far=True)
-            pieces.append(data)
-        return pieces
+            kept += data
+            self.policy.check_size(len(kept), so_far=True)
+        return kept
 
 
 @define(eq=False)
@@ -214,11 +214,14 @@ class _KeptFile:
 
     trailer_checksums: ClassVar[Mapping[str, str]] = {}
 
-    _pieces: list[bytes]
+    _kept: bytearray
+    _read_bytes: int = 0
 
     async def read(self) -> bytes:
         """See :class:`s3proxy.manager.ports.Body`."""
-        return self._pieces.pop(0) if self._pieces else b""
+        start = self._read_bytes
+        self._read_bytes += CHUNK_BYTES
+        return bytes(self._kept[start : self._read_bytes])
 
 
 async def _read_fields(reader: FormReader, body: Body) -> bytes:
