@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS buckets (
     bucket     text        COLLATE "C" PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now(),
     tags       jsonb,       -- NULL: the bucket has none
+    cors       jsonb,       -- its cross-origin rules; NULL: it has none
     -- Of one made at run time (section 9): the access key that made it, and whose it is.
     owner      text        COLLATE "C",
     -- When that one deleted it. The row stays: see ledger_enter_bucket.
@@ -45,6 +46,7 @@ CREATE TABLE IF NOT EXISTS buckets (
 -- Columns that the table of an earlier version lacks.
 ALTER TABLE buckets
     ADD COLUMN IF NOT EXISTS tags jsonb,
+    ADD COLUMN IF NOT EXISTS cors jsonb,
     ADD COLUMN IF NOT EXISTS owner text COLLATE "C",
     ADD COLUMN IF NOT EXISTS deleted_at timestamptz;
 CREATE INDEX IF NOT EXISTS buckets_owned
@@ -1117,7 +1119,7 @@ BEGIN
     END IF;
     UPDATE buckets
        SET owner = p_owner, created_at = clock_timestamp(), deleted_at = NULL,
-           tags = NULL
+           tags = NULL, cors = NULL
      WHERE bucket = p_bucket;
     RETURN 'created';
 END $$;

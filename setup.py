@@ -60,6 +60,7 @@ setup(
         "cryptography",
         "defusedxml",
         "klein>=24.8",
+        "multipart>=2",
         "opentelemetry-sdk",
         "prometheus-client",
         "psycopg2-binary",

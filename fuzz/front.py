@@ -18,10 +18,19 @@ from zope.interface import implementer
 
 from s3proxy.config_model import AuthConfig, ServerConfig
 from s3proxy.errors import S3Error
-from s3proxy.web.app import make_site
+from s3proxy.web.assembly import Rooms, make_site
 from s3proxy.web.auth import Authenticator
+from s3proxy.web.directory import BucketDirectory
+from s3proxy.web.keyring import Keyring
 from tests.s3.signing import ACCESS_KEY_ID, NOW, SECRET, Request
-from tests.web.fakes import FakeCopies, FakeObjects, FakeUploads
+from tests.web.fakes import (
+    FakeBuckets,
+    FakeBucketTags,
+    FakeCopies,
+    FakeCors,
+    FakeObjects,
+    FakeUploads,
+)
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n")
 _BODY = b"some bytes"
@@ -161,14 +170,21 @@ class Front:
         objects = FakeObjects()
         objects.store("unified", "k", _BODY)
         auth = AuthConfig() if open_to_all else AuthConfig(ACCESS_KEY_ID, SECRET)
-        return make_site(
+        created = {"unified": datetime(2026, 1, 2, tzinfo=UTC)}
+        rooms = Rooms(
             objects,
-            Authenticator(auth, regions=("us-east-1",), now=lambda: NOW),
-            uploads=FakeUploads(),
-            copies=FakeCopies(),
+            FakeUploads(),
+            FakeCopies(),
+            FakeBucketTags(),
+            FakeCors(),
+            BucketDirectory(created, FakeBuckets(), {"health"}),
+        )
+        keyring = Keyring.of(auth)
+        return make_site(
+            rooms,
+            Authenticator(keyring, regions=("us-east-1",), now=lambda: NOW),
             server=ServerConfig(),
             clock=clock,
             now=lambda: NOW,
-            buckets={"unified": datetime(2026, 1, 2, tzinfo=UTC)},
             request_ids=lambda: "0" * 16,
         )

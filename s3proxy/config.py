@@ -99,6 +99,7 @@ def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
             values.whole("a whole number of bytes, at least 1", 1),
             default.max_object_size,
         ),
+        domain=section.get("domain", values.domains, default.domain),
         require_signed_payload=section.get(
             "require_signed_payload", values.boolean, default.require_signed_payload
         ),

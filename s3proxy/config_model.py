@@ -67,6 +67,8 @@ class ServerConfig:
         ``[IPv6]:port``; port 0 takes a free one.
     :ivar virtual_bucket: The bucket of :class:`AuthConfig`'s key and token.
     :ivar max_object_size: The largest accepted body, in bytes.
+    :ivar domain: Names of this server below which ``<bucket>.<name>`` is a bucket's
+        own host; lower-case. None: the bucket is always in the path.
     :ivar require_signed_payload: Refuse signed requests over plain HTTP whose bodies
         are not signed.
     :ivar tls: None = plain HTTP.
@@ -80,6 +82,7 @@ class ServerConfig:
     listen_addr: str = "0.0.0.0:9000"
     virtual_bucket: str = "unified"
     max_object_size: int = 5 * 1024**3
+    domain: tuple[str, ...] = ()
     require_signed_payload: bool = False
     tls: TlsConfig | None = None
     trusted_proxies: tuple[Network, ...] = ()

@@ -31,6 +31,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
 _BUCKET = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _LEGACY_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -217,6 +218,27 @@ def _database_host(host: str) -> bool:
             return False
         return True
     return bool(_HOST.fullmatch(host))
+
+
+def domains(value: object) -> tuple[str, ...]:
+    """One name of this server, or a list of them; lower-case."""
+    names = [value] if isinstance(value, str) else value
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(name, str) and _is_domain(name) for name in names)
+        or len({name.lower() for name in names}) < len(names)
+    ):
+        _unfit(
+            "the name of this server, such as s3.example.com, without a port, or a "
+            "list of such names"
+        )
+    return tuple(name.lower() for name in names)
+
+
+def _is_domain(name: str) -> bool:
+    """A host's name; an address can have no buckets below it."""
+    return bool(_DOMAIN.fullmatch(name)) and not name.rpartition(".")[2].isdecimal()
 
 
 def bucket_name(value: object) -> str:

@@ -48,6 +48,13 @@ class AccessDenied(S3Error):
     code, status, default_message = "AccessDenied", 403, "Access Denied."
 
 
+class AccessForbidden(S3Error):
+    """403: the bucket's cross-origin rules do not allow what a preflight asks for."""
+
+    code, status = "AccessForbidden", 403
+    default_message = "CORSResponse: This CORS request is not allowed."
+
+
 class AuthorizationHeaderMalformed(S3Error):
     """400: the Authorization header lacks a part or has a wrong scope."""
 
@@ -67,6 +74,12 @@ class BadDigest(S3Error):
 
     code, status = "BadDigest", 400
     default_message = "The digest that you specified did not match what we received."
+
+
+class BadRequest(S3Error):
+    """400: a preflight that asks nothing."""
+
+    code, status, default_message = "BadRequest", 400, "Bad request."
 
 
 class BucketAlreadyExists(S3Error):
@@ -103,7 +116,7 @@ class EntityTooLarge(S3Error):
 
 
 class EntityTooSmall(S3Error):
-    """400: a part that is not the last is under 5 MiB."""
+    """400: a part that is not the last is under 5 MiB, or a file under its policy's."""
 
     code, status = "EntityTooSmall", 400
     default_message = (
@@ -214,6 +227,16 @@ class InvalidPartOrder(S3Error):
     default_message = "The list of parts was not in ascending order by part number."
 
 
+class InvalidPolicyDocument(S3Error):
+    """400: the policy of a form cannot be read."""
+
+    code, status = "InvalidPolicyDocument", 400
+    default_message = (
+        "The content of the form does not meet the conditions specified in the policy "
+        "document."
+    )
+
+
 class InvalidRange(S3Error):
     """416: the range starts past the end of the object."""
 
@@ -246,6 +269,15 @@ class KeyTooLongError(S3Error):
     code, status, default_message = "KeyTooLongError", 400, "Your key is too long."
 
 
+class MalformedPOSTRequest(S3Error):
+    """400: the body is no form, or one that cannot be taken."""
+
+    code, status = "MalformedPOSTRequest", 400
+    default_message = (
+        "The body of your POST request is not well-formed multipart/form-data."
+    )
+
+
 class MalformedTrailerError(S3Error):
     """400: what follows the last chunk is not what was announced."""
 
@@ -263,6 +295,15 @@ class MalformedXML(S3Error):
     default_message = (
         "The XML you provided was not well-formed or did not validate against our "
         "published schema."
+    )
+
+
+class MaxPostPreDataLengthExceeded(S3Error):
+    """400: the fields of a form are too large or too many."""
+
+    code, status = "MaxPostPreDataLengthExceeded", 400
+    default_message = (
+        "Your POST request fields preceding the upload file were too large."
     )
 
 
@@ -292,6 +333,13 @@ class NoSuchBucket(S3Error):
 
     code, status = "NoSuchBucket", 404
     default_message = "The specified bucket does not exist."
+
+
+class NoSuchCORSConfiguration(S3Error):
+    """404: the bucket has no cross-origin rules."""
+
+    code, status = "NoSuchCORSConfiguration", 404
+    default_message = "The CORS configuration does not exist."
 
 
 class NoSuchKey(S3Error):

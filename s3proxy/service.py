@@ -43,11 +43,12 @@ from s3proxy.manager.writing import Writer
 from s3proxy.reload import Reloader, on_hang_up
 from s3proxy.store.bucket_tags import BucketTags
 from s3proxy.store.buckets import PostgresBuckets
+from s3proxy.store.cors import PostgresCors
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.uploads import PostgresUploads
-from s3proxy.web.app import make_site
+from s3proxy.web.assembly import Rooms, make_site
 from s3proxy.web.site import StreamingSite
 
 #: How long requests under way may take after SIGTERM before they are broken off.
@@ -260,14 +261,18 @@ class Daemon(Service):
             ),
         ]
         assert self._front is not None
-        return make_site(
+        rooms = Rooms(
             objects,
+            uploads,
+            copies,
+            BucketTags(pool),
+            PostgresCors(pool),
+            admission.directory,
+        )
+        return make_site(
+            rooms,
             admission.authenticator,
-            uploads=uploads,
-            copies=copies,
-            bucket_tags=BucketTags(pool),
             server=self.config.server,
-            buckets=admission.directory,
             clock=self.reactor,
             now=_now,
             metrics_path=self._front.metrics_path,

@@ -148,7 +148,8 @@ def test_example_file_tells_the_defaults() -> None:
     """What config.example.yaml says about the ledger's defaults is so."""
     assert read(EXAMPLE).ledger == LedgerConfig()
     server = read(EXAMPLE).server
-    assert attrs.evolve(server, tls=None, trusted_proxies=()) == ServerConfig()
+    kept = attrs.evolve(server, domain=(), tls=None, trusted_proxies=())
+    assert kept == ServerConfig()
     assert read(EXAMPLE).rate_limit == RateLimitConfig()
 
 
@@ -195,6 +196,19 @@ def test_trusted_proxies() -> None:
 def test_a_rate_below_one() -> None:
     limit = read({"rate_limit": {"enabled": True, "requests_per_sec": 0.5}}).rate_limit
     assert limit == RateLimitConfig(True, 0.5, 200)
+
+
+@pytest.mark.parametrize(
+    ("given_domain", "kept"),
+    [
+        ("s3.example.com", ("s3.example.com",)),
+        ("S3.Example.COM", ("s3.example.com",)),
+        ("localhost", ("localhost",)),
+        (["s3.example.com", "s3.lan"], ("s3.example.com", "s3.lan")),
+    ],
+)
+def test_domains(given_domain: object, kept: tuple[str, ...]) -> None:
+    assert read({"server": {"domain": given_domain}}).server.domain == kept
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ class Level(Enum):
 
 # The subresources of a request: together they say which operation it is.
 PLAIN: frozenset[str] = frozenset()
+CORS = frozenset({"cors"})
 LOCATION = frozenset({"location"})
 UPLOADS = frozenset({"uploads"})
 UPLOAD = frozenset({"uploadId"})
@@ -63,6 +64,7 @@ SERVED: Mapping[tuple[str, Level], Mapping[frozenset[str], frozenset[str]]] = {
     ("GET", Level.SERVICE): {PLAIN: _LISTING_BUCKETS},
     ("GET", Level.BUCKET): {
         PLAIN: LISTING,
+        CORS: _NONE,
         LOCATION: _NONE,
         UPLOADS: _LISTING_UPLOADS,
         VERSIONS: _LISTING_VERSIONS,
@@ -71,10 +73,11 @@ SERVED: Mapping[tuple[str, Level], Mapping[frozenset[str], frozenset[str]]] = {
         **{frozenset({name}): _NONE for name in settings.READABLE},
     },
     ("HEAD", Level.BUCKET): {PLAIN: _NONE},
-    ("PUT", Level.BUCKET): {PLAIN: _NONE, ACL: _NONE, TAGGING: _NONE},
+    ("PUT", Level.BUCKET): {PLAIN: _NONE, ACL: _NONE, CORS: _NONE, TAGGING: _NONE},
     ("POST", Level.BUCKET): {DELETE: _NONE},
     ("DELETE", Level.BUCKET): {
         PLAIN: _NONE,
+        CORS: _NONE,
         TAGGING: _NONE,
         **{frozenset({name}): _NONE for name in settings.REMOVABLE},
     },

@@ -16,8 +16,10 @@ from s3proxy.s3 import (
     attributes,
     bucket_operations,
     copies,
+    cors_operations,
     deletion,
     framing,
+    hosts,
     known,
     object_operations,
     parameters,
@@ -45,6 +47,7 @@ from s3proxy.s3.bucket_operations import (
 )
 from s3proxy.s3.conditions import ReadConditions
 from s3proxy.s3.copies import CopyObject, CopySource, UploadPartCopy
+from s3proxy.s3.cors_operations import DeleteBucketCors, GetBucketCors, PutBucketCors
 from s3proxy.s3.deletion import DeleteObject, DeleteObjects
 from s3proxy.s3.known import Level
 from s3proxy.s3.object_operations import GetObject, HeadObject, PutObject
@@ -76,12 +79,14 @@ __all__ = [
     "CreateBucket",
     "CreateMultipartUpload",
     "DeleteBucket",
+    "DeleteBucketCors",
     "DeleteBucketSetting",
     "DeleteBucketTagging",
     "DeleteObject",
     "DeleteObjectTagging",
     "DeleteObjects",
     "GetBucketAcl",
+    "GetBucketCors",
     "GetBucketLocation",
     "GetBucketSetting",
     "GetBucketTagging",
@@ -99,6 +104,7 @@ __all__ = [
     "ListParts",
     "Operation",
     "PutBucketAcl",
+    "PutBucketCors",
     "PutBucketTagging",
     "PutObject",
     "PutObjectAcl",
@@ -106,6 +112,7 @@ __all__ = [
     "ReadConditions",
     "UploadPart",
     "UploadPartCopy",
+    "locate",
     "parse",
 ]
 
@@ -115,6 +122,9 @@ Operation = (
     | CreateBucket
     | DeleteBucket
     | GetBucketLocation
+    | GetBucketCors
+    | PutBucketCors
+    | DeleteBucketCors
     | ListObjectsV2
     | ListObjects
     | PutObject
@@ -149,7 +159,10 @@ Reader = Callable[[Request], Operation]
 
 
 def parse(
-    method: bytes, raw_target: bytes, headers: Sequence[tuple[str, str]]
+    method: bytes,
+    raw_target: bytes,
+    headers: Sequence[tuple[str, str]],
+    domains: Sequence[str] = (),
 ) -> Operation:
     """
     Say what a request asks for. Nothing is looked up and nobody is authenticated.
@@ -158,6 +171,7 @@ def parse(
 
     :param raw_target: As on the request line.
     :param headers: Lower-case names, latin-1 decoded values, in wire order.
+    :param domains: Below which a Host header names a bucket (:mod:`s3proxy.s3.hosts`).
     :raises InvalidURI: The target cannot be parsed; or KeyTooLongError.
     :raises MethodNotAllowed: S3 has no such operation.
     :raises NotImplementedYet: S3 has it, or a header that changes its meaning, and
@@ -169,7 +183,7 @@ def parse(
     :raises InvalidRequest: An aws-chunked body where it has no meaning, and what
         headers of a PUT raise.
     """
-    where = target.parse(raw_target)
+    where = locate(raw_target, headers, domains)
     verb = method.decode("latin-1")
     level = Level.OBJECT if where.key else Level.BUCKET
     if not where.bucket:
@@ -193,6 +207,18 @@ def parse(
     known.check_headers(fields, taken)
     query = parameters.single(where.query, form | understood)
     return reader(Request(where.bucket, where.key, query, fields))
+
+
+def locate(
+    raw_target: bytes, headers: Sequence[tuple[str, str]], domains: Sequence[str]
+) -> target.Target:
+    """
+    The bucket, key and query of a request in either style; as of :func:`parse`.
+
+    :raises InvalidURI: The target cannot be parsed; or KeyTooLongError.
+    """
+    host = next((value for name, value in headers if name == "host"), "")
+    return target.parse(raw_target, hosts.bucket_of(host, domains))
 
 
 def _location(request: Request) -> GetBucketLocation:
@@ -221,6 +247,9 @@ _READERS: Mapping[tuple[str, Level, frozenset[str]], Reader] = {
     ("DELETE", Level.BUCKET, known.PLAIN): _delete_bucket,
     ("GET", Level.BUCKET, known.PLAIN): bucket_operations.list_objects,
     ("GET", Level.BUCKET, known.LOCATION): _location,
+    ("GET", Level.BUCKET, known.CORS): cors_operations.get_cors,
+    ("PUT", Level.BUCKET, known.CORS): cors_operations.put_cors,
+    ("DELETE", Level.BUCKET, known.CORS): cors_operations.delete_cors,
     ("GET", Level.BUCKET, known.UPLOADS): uploads.list_uploads,
     ("GET", Level.BUCKET, known.VERSIONS): versions.list_versions,
     ("GET", Level.BUCKET, known.ACL): access_lists.get_bucket,
@@ -261,6 +290,7 @@ _TAKEN: Mapping[Reader, frozenset[str]] = {
     uploads.upload_part: framing.HEADERS,
     uploads.create: known.TAGGING_HEADERS,
     deletion.delete_object: known.DELETE_HEADERS,
+    cors_operations.put_cors: framing.HEADERS,
     deletion.delete_objects: framing.HEADERS | known.DELETE_HEADERS,
     tagging.put_object: framing.HEADERS,
     tagging.put_bucket: framing.HEADERS,

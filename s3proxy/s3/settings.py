@@ -18,10 +18,6 @@ from s3proxy.s3.request import Request
 
 # Subresource to the code and the message of its absence.
 _ABSENT: Mapping[str, tuple[str, str]] = {
-    "cors": (
-        "NoSuchCORSConfiguration",
-        "The CORS configuration does not exist.",
-    ),
     "encryption": (
         "ServerSideEncryptionConfigurationNotFoundError",
         "The server side encryption configuration was not found.",

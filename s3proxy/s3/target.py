@@ -70,19 +70,23 @@ def decode_query(raw_query: bytes) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def parse(raw_target: bytes) -> Target:
+def parse(raw_target: bytes, bucket: str = "") -> Target:
     """
     Decode a request target.
 
     The path is decoded before its first segment is taken as the bucket: an escaped
     ``/`` is a ``/`` for the signature, so it must be one for the routing too.
 
+    :param bucket: What the Host header names; "" where the path's first segment does.
     :raises InvalidURI: It cannot be parsed, or its bucket is empty.
     :raises KeyTooLongError: The key has over 1024 bytes of UTF-8.
     """
     raw_path, raw_query = split(raw_target)
     path = decode_path(raw_path)
-    bucket, _, key = path[1:].partition("/")
+    if bucket:
+        key = path[1:]
+    else:
+        bucket, _, key = path[1:].partition("/")
     if not bucket and path != "/":
         raise InvalidURI("The path names no bucket: it begins with '//'.")
     size = len(key.encode())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 from attrs import define, field
@@ -20,7 +20,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from s3proxy.config_model import RateLimitConfig, ServerConfig
 from s3proxy.errors import (
     BackendError,
     ClientGone,
@@ -37,24 +36,15 @@ from s3proxy.s3 import operation, target
 from s3proxy.s3.known import METHODS
 from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Authenticator, Identity, check_payload_signed
-from s3proxy.web.buckets import BucketHandlers
-from s3proxy.web.copies import CopyHandlers
-from s3proxy.web.deletion import DeletionHandlers
-from s3proxy.web.descriptions import DescriptionHandlers
-from s3proxy.web.directory import BucketDirectory
+from s3proxy.web.cors import Cors
 from s3proxy.web.drain import Drain
+from s3proxy.web.forms import Forms
 from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
-from s3proxy.web.objects import ObjectHandlers
 from s3proxy.web.patience import patiently
-from s3proxy.web.ports import BucketTagsPort, CopiesPort, ObjectsPort, UploadsPort
 from s3proxy.web.relay import ShortRead, relay
 from s3proxy.web.request import S3Request
-from s3proxy.web.requestid import request_id
-from s3proxy.web.site import StreamingSite
-from s3proxy.web.tagging import TaggingHandlers
 from s3proxy.web.throttle import Throttle
-from s3proxy.web.uploads import UploadHandlers
 
 #: What clients are told, and the first region that a signature may name.
 REGION = "us-east-1"
@@ -75,6 +65,7 @@ class App:
 
     :ivar gate: What lets an operation through.
     :ivar registry: What ``/metrics`` shows.
+    :ivar domains: Below which a Host header names a bucket.
     """
 
     _authenticator: Authenticator
@@ -85,7 +76,10 @@ class App:
     _throttle: Throttle
     _clock: IReactorTime
     _limits: Limits
-    _require_signed_payload: bool = False
+    _require_signed_payload: bool
+    _domains: Sequence[str]
+    _cors: Cors
+    _forms: Forms
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -191,22 +185,41 @@ class App:
         if request.method not in _METHODS:
             raise MethodNotAllowed(headers=_ALLOW)
         target.split(request.uri)
+        if request.method == b"OPTIONS":
+            return await self._cors.preflight(request.uri, headers)
+        request.more_headers = await self._cors.headers(
+            request.method, request.uri, headers
+        )
+        if self._forms.is_form(request.method, request.uri, headers):
+            return await self._forms.post(
+                request.uri, headers, request.body, partial(self._carry_out, request)
+            )
         identity = self._authenticator.authenticate(
             request.method, request.uri, headers
         )
+        headers = [*headers, *identity.headers]
+        op = operation.parse(request.method, request.uri, headers, self._domains)
+        return await self._carry_out(request, op, request.body, identity)
+
+    async def _carry_out(
+        self,
+        request: S3Request,
+        op: operation.Operation,
+        body: Body,
+        identity: Identity,
+    ) -> Answer:
+        """Do what is asked for, if it is granted."""
         if self._require_signed_payload:
             check_payload_signed(
                 identity,
                 encrypted=request.encrypted,
                 bodiless=request.body.length == 0,
             )
-        headers = [*headers, *identity.headers]
-        op = operation.parse(request.method, request.uri, headers)
         identity = await self._gate.admit(op, identity)
         # A copy's bytes come from a backend, and after this answer has begun.
         length = None if isinstance(op, _COPIES) else request.body.length
         with self._throttle.transfer(length):
-            answer = await self._handlers[type(op)](op, request.body, identity)
+            answer = await self._handlers[type(op)](op, body, identity)
             if isinstance(answer, Later):
                 return await patiently(
                     answer.begin(),
@@ -252,123 +265,3 @@ def _headers(request: S3Request) -> Sequence[tuple[str, str]]:
 def _printable(raw: bytes) -> str:
     """Raw bytes of a client, for one line of a log."""
     return raw.decode("ascii", "backslashreplace")
-
-
-def make_site(
-    objects: ObjectsPort,
-    authenticator: Authenticator,
-    *,
-    uploads: UploadsPort,
-    copies: CopiesPort,
-    bucket_tags: BucketTagsPort,
-    server: ServerConfig,
-    clock: IReactorTime,
-    now: Callable[[], datetime],
-    buckets: BucketDirectory,
-    region: str = REGION,
-    metrics_path: str | None = None,
-    registry: CollectorRegistry | None = None,
-    request_ids: Callable[[], str] = request_id,
-    limits: Limits | None = None,
-    throttle: Throttle | None = None,
-) -> StreamingSite:
-    """
-    Build the front door; listen with it, and stop it with ``site.drain.drain``.
-
-    :param now: Wall clock, aware.
-    :param buckets: Which buckets there are.
-    :param region: What clients are told.
-    :param metrics_path: Where *registry* is shown; None = nowhere.
-    :param throttle: Who is let in; by default as *server* has it, without a rate limit.
-    """
-    limits = limits or Limits()
-    throttle = throttle or Throttle(server, RateLimitConfig(), clock)
-    drain = Drain(clock)
-    handlers = make_handlers(
-        objects,
-        uploads,
-        copies,
-        buckets,
-        bucket_tags,
-        server.max_object_size,
-        region,
-    )
-    app = App(
-        authenticator,
-        handlers,
-        Gate(buckets),
-        registry,
-        drain,
-        throttle,
-        clock,
-        limits,
-        server.require_signed_payload,
-    )
-    routes = {b"/health": b"health"}
-    if metrics_path is not None and registry is not None:
-        routes[metrics_path.encode()] = b"metrics"
-    return StreamingSite(
-        app.klein.resource(),
-        clock=clock,
-        now=now,
-        request_ids=request_ids,
-        limits=limits,
-        drain=drain,
-        throttle=throttle,
-        routes=routes,
-    )
-
-
-def make_handlers(
-    objects: ObjectsPort,
-    uploads: UploadsPort,
-    copies: CopiesPort,
-    buckets: BucketDirectory,
-    bucket_tags: BucketTagsPort,
-    max_object_size: int,
-    region: str,
-) -> Mapping[type[object], Handler]:
-    """What answers each operation, once it has been let through."""
-    on_objects = ObjectHandlers(objects, max_object_size)
-    on_uploads = UploadHandlers(uploads, max_object_size)
-    on_copies = CopyHandlers(copies)
-    on_buckets = BucketHandlers(objects, buckets, region)
-    on_deletion = DeletionHandlers(objects)
-    on_tagging = TaggingHandlers(objects, bucket_tags)
-    on_descriptions = DescriptionHandlers(objects)
-    return {
-        operation.PutObject: on_objects.put,
-        operation.GetObject: on_objects.get,
-        operation.HeadObject: on_objects.head,
-        operation.DeleteObject: on_deletion.delete,
-        operation.DeleteObjects: on_deletion.delete_many,
-        operation.GetObjectTagging: on_tagging.get_object,
-        operation.PutObjectTagging: on_tagging.put_object,
-        operation.DeleteObjectTagging: on_tagging.delete_object,
-        operation.GetBucketTagging: on_tagging.get_bucket,
-        operation.PutBucketTagging: on_tagging.put_bucket,
-        operation.DeleteBucketTagging: on_tagging.delete_bucket,
-        operation.GetObjectAttributes: on_descriptions.attributes,
-        operation.ListObjectVersions: on_descriptions.list_versions,
-        operation.GetBucketAcl: on_descriptions.get_bucket_acl,
-        operation.PutBucketAcl: on_descriptions.put_bucket_acl,
-        operation.GetObjectAcl: on_descriptions.get_object_acl,
-        operation.PutObjectAcl: on_descriptions.put_object_acl,
-        operation.GetBucketSetting: on_descriptions.get_setting,
-        operation.DeleteBucketSetting: on_descriptions.delete_setting,
-        operation.ListBuckets: on_buckets.list_buckets,
-        operation.HeadBucket: on_buckets.head_bucket,
-        operation.CreateBucket: on_buckets.create_bucket,
-        operation.DeleteBucket: on_buckets.delete_bucket,
-        operation.GetBucketLocation: on_buckets.location,
-        operation.ListObjectsV2: on_buckets.list_v2,
-        operation.ListObjects: on_buckets.list_v1,
-        operation.CreateMultipartUpload: on_uploads.create,
-        operation.UploadPart: on_uploads.put_part,
-        operation.CompleteMultipartUpload: on_uploads.complete,
-        operation.AbortMultipartUpload: on_uploads.abort,
-        operation.ListParts: on_uploads.list_parts,
-        operation.ListMultipartUploads: on_uploads.list_uploads,
-        operation.CopyObject: on_copies.copy,
-        operation.UploadPartCopy: on_copies.copy_part,
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from attrs import define, field, frozen
@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from s3proxy.errors import AccessDenied, InvalidRequest
 from s3proxy.model import Grant
 from s3proxy.plan.access import Rights
-from s3proxy.s3 import authorization, presigned, sigv4, target
+from s3proxy.s3 import authorization, form_signatures, presigned, sigv4, target
 from s3proxy.s3.chunk_signatures import StreamingSeed
 from s3proxy.web.keyring import Keyring
 
@@ -100,6 +100,34 @@ class Authenticator:
             headers=_told_headers(headers, raw_query),
             rights=keyring.owner,
         )
+
+    def authenticate_form(
+        self, fields: Mapping[str, str], headers: Sequence[tuple[str, str]]
+    ) -> Identity:
+        """
+        Let a form in by the signature of its policy, or refuse it.
+
+        What the policy allows is for the caller to check.
+
+        :param fields: Of the form, by lower-case name.
+        :param headers: As of :meth:`authenticate`.
+        :raises AccessDenied: It shows nothing, or a wrong token.
+        :raises S3Error: What :func:`s3proxy.s3.form_signatures.verify` raises.
+        """
+        keyring = self.keyring
+        if keyring.has_keys and form_signatures.is_signed(fields):
+            access_key_id = form_signatures.verify(
+                fields, secret_of=keyring.secret_of, regions=self._regions
+            )
+            return Identity(
+                True,
+                None,
+                access_key_id=access_key_id,
+                rights=keyring.rights_of(access_key_id),
+            )
+        if not keyring.is_open:
+            _check_token(keyring, headers, b"")
+        return Identity(False, None, rights=keyring.owner)
 
 
 def _check_token(

@@ -41,7 +41,7 @@ class MetricsPage(Resource):
 
     def render(self, request: S3Request) -> int:
         """Answer at once: there is nothing to wait for."""
-        route = request.site.route_of(request.method, request.uri)
+        route = request.site.route_of(request.method, request.uri, b"")
         if route == b"metrics":
             page = generate_latest(self._registry)
             answer = Answer.text(page, CONTENT_TYPE_LATEST)

@@ -23,6 +23,7 @@ from s3proxy.model import (
     UploadPage,
 )
 from s3proxy.s3.copies import CopyObject, UploadPartCopy
+from s3proxy.s3.cors import CorsRule
 from s3proxy.s3.operation import PutObject
 from s3proxy.s3.uploads import (
     AbortMultipartUpload,
@@ -175,4 +176,20 @@ class CopiesPort(Protocol):
 
     async def copy_part(self, op: UploadPartCopy) -> PartInfo:
         """Make a part of an upload from an object's bytes; NoSuchUpload."""
+        ...
+
+
+class CorsPort(Protocol):
+    """``store.cors.PostgresCors``; errors are NoSuchBucket or StoreError."""
+
+    async def get(self, bucket: str) -> tuple[CorsRule, ...] | None:
+        """The bucket's rules; None where it has none, or is none."""
+        ...
+
+    async def put(self, bucket: str, rules: Sequence[CorsRule]) -> None:
+        """Give the bucket these rules, in place of any."""
+        ...
+
+    async def delete(self, bucket: str) -> None:
+        """Take the bucket's rules away; it may have none."""
         ...

@@ -36,6 +36,7 @@ class S3Request(server.Request):
     :ivar body: The body, from the moment the headers are complete.
     :ivar dispatched: A handler has been started.
     :ivar on_gone: Called once when the client is gone.
+    :ivar more_headers: What every answer has, an error too.
     :ivar kept_alive: A 200 was sent before its answer was known: the status can change
         no more, the document can.
     """
@@ -48,6 +49,7 @@ class S3Request(server.Request):
     dispatched = False
     on_gone: Callable[[], None] | None = None
     kept_alive = False
+    more_headers: tuple[tuple[str, str], ...] = ()
     _broken = False
 
     def __init__(self, channel: S3Channel) -> None:
@@ -110,7 +112,8 @@ class S3Request(server.Request):
         """Hand the request to the application."""
         # The router sees one of a few constants; the application reads the raw target.
         self.prepath = []
-        self.postpath = [self.site.route_of(self.method, self.uri)]
+        host = self.requestHeaders.getRawHeaders(b"host", [b""])[0]
+        self.postpath = [self.site.route_of(self.method, self.uri, host)]
         self.site.resource.render(self)
 
     def getRequestHostname(self) -> bytes:
@@ -138,7 +141,7 @@ class S3Request(server.Request):
         headers = self.responseHeaders = Headers()
         headers.addRawHeader(b"Date", http_date(self.site.now()).encode())
         headers.addRawHeader(b"x-amz-request-id", self.request_id.encode())
-        for name, value in answer.headers:
+        for name, value in (*answer.headers, *self.more_headers):
             headers.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
         if answer.length is not None:
             headers.addRawHeader(b"Content-Length", b"%d" % answer.length)

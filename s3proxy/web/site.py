@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web import http, server
 from twisted.web.resource import IResource
 
+from s3proxy.s3.hosts import bucket_of
 from s3proxy.web.channel import S3Channel
 from s3proxy.web.drain import Drain
 from s3proxy.web.limits import Limits
@@ -38,11 +39,13 @@ class StreamingSite(server.Site):
         drain: Drain,
         throttle: Throttle,
         routes: Mapping[bytes, bytes],
+        domains: Sequence[str] = (),
     ) -> None:
         """
         :param resource: The application.
         :param now: Wall clock, aware.
         :param routes: Targets that are not S3's, and the router's name for each.
+        :param domains: Below which a host is a bucket's, and so has S3's targets only.
         """
         super().__init__(  # type: ignore[no-untyped-call]
             resource,
@@ -58,6 +61,7 @@ class StreamingSite(server.Site):
         self.drain = drain
         self.throttle = throttle
         self._routes = routes
+        self._domains = domains
 
     def buildProtocol(self, addr: IAddress | None) -> S3Channel | None:  # type: ignore[override]
         """None = there are too many connections: this one is closed."""
@@ -68,16 +72,17 @@ class StreamingSite(server.Site):
         channel.place = place
         return channel
 
-    def route_of(self, method: bytes, target: bytes) -> bytes:
+    def route_of(self, method: bytes, target: bytes, host: bytes) -> bytes:
         """
         The one path segment that the router gets to see.
 
         Only the exact target, read, is reserved: the same name in another method, or
-        with a query, is a bucket's or a key's.
+        with a query, is a bucket's or a key's, and a bucket's host has keys only.
         """
-        if method in (b"GET", b"HEAD"):
-            return self._routes.get(target, b"")
-        return b""
+        route = self._routes.get(target, b"") if method in (b"GET", b"HEAD") else b""
+        if route and bucket_of(host.decode("latin-1"), self._domains):
+            return b""
+        return route
 
     def startFactory(self) -> None:
         """No access log here: raw targets would bring signatures into it."""

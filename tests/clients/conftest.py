@@ -26,7 +26,7 @@ def daemon(postgres: PostgresServer, s3server: S3Server) -> Iterator[Daemon]:
         s3server.create_bucket(name, quota_bytes=quota)
         for name, quota in (("a", BIG_BYTES + 2**20), ("b", 20 * BIG_BYTES))
     ]
-    with Daemon(database, backends) as daemon:
+    with Daemon(database, backends, server={"domain": "localhost"}) as daemon:
         yield daemon
         daemon.wait_clean()
         assert "Traceback" not in daemon.log.read_text()

@@ -127,3 +127,33 @@ def test_one_connection_for_many_requests(daemon: Daemon, small: Path) -> None:
     )
     assert outcome.status == [200, 200, 404, 200, 204]
     assert outcome.connects == [1, 0, 0, 0, 0]
+
+
+def test_a_bucket_in_the_host_name(daemon: Daemon, small: Path) -> None:
+    """curl signs the host that it was told, port and all."""
+    url = f"http://unified.localhost:{daemon.port}/curl/host"
+    assert curl("-T", str(small), *UNSIGNED_PAYLOAD, url).status == [200]
+    by_path = f"{daemon.endpoint}/unified/curl/host"
+    assert "a few bytes" in curl(*UNSIGNED_PAYLOAD, by_path).said
+    assert "<Name>unified</Name>" in (
+        curl(*UNSIGNED_PAYLOAD, f"http://localhost:{daemon.port}/").said
+    )
+    assert curl("-X", "DELETE", *UNSIGNED_PAYLOAD, url).status == [204]
+
+
+def test_a_form(daemon: Daemon, small: Path, big: Path) -> None:
+    """A small and a large file; a stranger's form is refused before its file is."""
+    url = f"{daemon.endpoint}/unified"
+    key = ("-F", "key=curl/form/${filename}", "-F", "Content-Type=text/plain")
+    for file in (small, big):
+        upload = (*key, "-F", f"file=@{file}", url)
+        token = ("-H", f"X-Proxy-Token: {TOKEN}")
+        assert curl(*token, *upload, secret=None).status == [204]
+        stored = f"{url}/curl/form/{file.name}"
+        head = curl("-I", *UNSIGNED_PAYLOAD, stored)
+        assert f"Content-Length: {file.stat().st_size}" in head.said
+        assert "Content-Type: text/plain" in head.said
+        assert curl("-X", "DELETE", *UNSIGNED_PAYLOAD, stored).status == [204]
+    outcome = curl(*upload, secret=None)
+    assert outcome.status == [403]
+    assert outcome.sent[0] < big.stat().st_size

@@ -66,6 +66,8 @@ def put(**headers: str) -> op.PutObject:
         ("GET", "/?max-buckets=10001", op.ListBuckets(max_buckets=10_000)),
         ("DELETE", "/b", op.DeleteBucket("b")),
         ("DELETE", "/b/?x-id=DeleteBucket", op.DeleteBucket("b")),
+        ("GET", "/b?cors", op.GetBucketCors("b")),
+        ("DELETE", "/b/?cors=", op.DeleteBucketCors("b")),
         ("HEAD", "/b", op.HeadBucket("b")),
         ("HEAD", "/b/", op.HeadBucket("b")),
         ("GET", "/b?location", op.GetBucketLocation("b")),
@@ -447,6 +449,13 @@ def test_levels_cover_what_is_served() -> None:
         ("list_buckets", {}, op.ListBuckets),
         ("head_bucket", {"Bucket": "unified"}, op.HeadBucket),
         ("get_bucket_location", {"Bucket": "unified"}, op.GetBucketLocation),
+        ("get_bucket_cors", {"Bucket": "unified"}, op.GetBucketCors),
+        ("delete_bucket_cors", {"Bucket": "unified"}, op.DeleteBucketCors),
+        (
+            "put_bucket_cors",
+            {"Bucket": "unified", "CORSConfiguration": {"CORSRules": []}},
+            op.PutBucketCors,
+        ),
         ("list_objects", {"Bucket": "unified", "Delimiter": "/"}, op.ListObjects),
         ("list_objects_v2", {"Bucket": "unified", "Prefix": "é ~"}, op.ListObjectsV2),
         (

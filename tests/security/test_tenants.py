@@ -22,7 +22,8 @@ from attrs import field, frozen
 from s3proxy.config import DatabaseConfig
 from s3proxy.s3 import operation as s3
 from s3proxy.s3.sigv4 import sign_headers, uri_encode
-from s3proxy.web.app import make_handlers
+from s3proxy.web.assembly import Rooms, make_handlers
+from s3proxy.web.cors import Cors
 from tests.daemon import SHORT_LEDGER, TOKEN, Daemon
 from tests.servers import PostgresServer, S3Server
 
@@ -48,6 +49,10 @@ CREDENTIALS = [
 ]
 SECRET_BYTES = b"what alice wrote"
 DELETION = b"<Delete><Object><Key>%b</Key></Object></Delete>"
+RULES = (
+    b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>"
+    b"<AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>"
+)
 TAGGING = (
     b"<Tagging><TagSet><Tag><Key>of</Key><Value>bob</Value></Tag></TagSet></Tagging>"
 )
@@ -269,6 +274,9 @@ def requests(
             Ask("PUT", bucket, "", "tagging=", md5(TAGGING), TAGGING)
         ],
         s3.DeleteBucketTagging: [Ask("DELETE", bucket, query="tagging=")],
+        s3.GetBucketCors: [Ask("GET", bucket, query="cors=")],
+        s3.PutBucketCors: [Ask("PUT", bucket, "", "cors=", md5(RULES), RULES)],
+        s3.DeleteBucketCors: [Ask("DELETE", bucket, query="cors=")],
         s3.GetBucketAcl: [Ask("GET", bucket, query="acl=")],
         s3.PutBucketAcl: [Ask("PUT", bucket, "", "acl=", {"x-amz-acl": "private"})],
         s3.GetObjectAcl: [Ask("GET", bucket, key, "acl=")],
@@ -286,6 +294,7 @@ def md5(document: bytes) -> dict[str, str]:
 HARMLESS = {
     s3.HeadBucket,
     s3.GetBucketAcl,
+    s3.GetBucketCors,
     s3.GetBucketLocation,
     s3.GetBucketSetting,
     s3.GetBucketTagging,
@@ -302,7 +311,8 @@ def test_every_operation_is_tried() -> None:
     tried = set(requests("b", "", "u", "u")) | OWN
     assert tried == set(get_args(s3.Operation))
     nothing: Any = None
-    assert tried == set(make_handlers(*([nothing] * 5), 0, ""))
+    rooms = Rooms(*[nothing] * 6)
+    assert tried == set(make_handlers(rooms, Cors(nothing, ()), 0, ""))
 
 
 def asks(space: tuple[str, str]) -> Sequence[type[object]]:
@@ -420,6 +430,7 @@ def test_read_only_reads_and_writes_nothing(
         s3.GetObjectAttributes,
         s3.GetObjectTagging,
         s3.GetBucketAcl,
+        s3.GetBucketCors,
         s3.GetBucketSetting,
         s3.GetBucketTagging,
         s3.ListObjectVersions,

@@ -23,7 +23,7 @@ from s3proxy.config_model import (
     RateLimitConfig,
     ServerConfig,
 )
-from s3proxy.web.app import make_site
+from s3proxy.web.assembly import Rooms, make_site
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.directory import BucketDirectory
 from s3proxy.web.keyring import Keyring
@@ -36,6 +36,7 @@ from tests.web.fakes import (
     FakeBuckets,
     FakeBucketTags,
     FakeCopies,
+    FakeCors,
     FakeObjects,
     FakeUploads,
 )
@@ -58,6 +59,7 @@ class Door:
     port: int
     uploads: FakeUploads
     copies: FakeCopies
+    cors: FakeCors
     made: FakeBuckets
     ca: bytes | None = None
     wires: list[Wire] = field(factory=list)
@@ -132,30 +134,29 @@ async def make_door(
         max_object_size: int = 5 * 1024**3,
         metrics_path: str | None = None,
         rate_limit: RateLimitConfig | None = None,
+        domains: tuple[str, ...] = (),
         **server: Any,
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
         uploads, copies, made = FakeUploads(), FakeCopies(), FakeBuckets()
+        cors = FakeCors()
         registry = CollectorRegistry()
         Counter("seen", "Seen.", registry=registry).inc(3)
         ids = count(1)
-        config = ServerConfig(max_object_size=max_object_size, **server)
+        config = ServerConfig(max_object_size=max_object_size, domain=domains, **server)
+        directory = BucketDirectory(
+            dict.fromkeys(buckets, CREATED), made, {"health", "metrics"}
+        )
         site = make_site(
-            objects,
+            Rooms(objects, uploads, copies, FakeBucketTags(), cors, directory),
             Authenticator(
                 Keyring.of(auth or AuthConfig(), credentials),
                 regions=("us-east-1",),
                 now=lambda: NOW,
             ),
-            uploads=uploads,
-            copies=copies,
-            bucket_tags=FakeBucketTags(),
             server=config,
             clock=clock,
             now=lambda: NOW,
-            buckets=BucketDirectory(
-                dict.fromkeys(buckets, CREATED), made, {"health", "metrics"}
-            ),
             metrics_path=metrics_path,
             registry=registry,
             request_ids=lambda: f"{next(ids):016X}",
@@ -169,7 +170,7 @@ async def make_door(
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         ports.append(port)
         number = port.getHost().port
-        door = Door(site, objects, clock, number, uploads, copies, made)
+        door = Door(site, objects, clock, number, uploads, copies, cors, made)
         door.ca = tls_by.ca_file.read_bytes() if tls_by is not None else None
         doors.append(door)
         return door

@@ -40,6 +40,7 @@ from s3proxy.model import (
     WriteConditions,
 )
 from s3proxy.s3.checksums import Digests
+from s3proxy.s3.cors import CorsRule
 from s3proxy.s3.operation import (
     AbortMultipartUpload,
     CompleteMultipartUpload,
@@ -437,3 +438,27 @@ class FakeCopies:
             await self.gate
         if self.failure is not None:
             raise self.failure
+
+
+@define(eq=False)
+class FakeCors:
+    """
+    :ivar asked: The buckets whose rules were looked up.
+    :ivar failure: Raised by every method.
+    """
+
+    rules: dict[str, tuple[CorsRule, ...]] = field(factory=dict)
+    asked: list[str] = field(factory=list)
+    failure: BaseException | None = None
+
+    async def get(self, bucket: str) -> tuple[CorsRule, ...] | None:
+        self.asked.append(bucket)
+        if self.failure is not None:
+            raise self.failure
+        return self.rules.get(bucket)
+
+    async def put(self, bucket: str, rules: Sequence[CorsRule]) -> None:
+        self.rules[bucket] = tuple(rules)
+
+    async def delete(self, bucket: str) -> None:
+        self.rules.pop(bucket, None)
