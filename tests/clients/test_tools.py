@@ -134,7 +134,20 @@ def test_aws_api(daemon: Daemon, small: Path, tmp_path: Path) -> None:
     assert "PreconditionFailed" in said
     assert aws.api("list-objects", "--prefix", "api")["Contents"][0]["Key"] == "api ä"
     assert aws.api("get-bucket-location") == {"LocationConstraint": None}
-    aws.api("delete-object", "--key", "api ä")
+    aws.api(
+        "put-object-tagging", "--key", "api ä", "--tagging", "TagSet=[{Key=a,Value=b}]"
+    )
+    tags = aws.api("get-object-tagging", "--key", "api ä")
+    assert tags["TagSet"] == [{"Key": "a", "Value": "b"}]
+    assert aws.api("head-object", "--key", "api ä")["TagCount"] == 1
+    wanted = ("--object-attributes", "ObjectSize", "ETag")
+    told = aws.api("get-object-attributes", "--key", "api ä", *wanted)
+    assert told["ObjectSize"] == small.stat().st_size
+    listed = aws.api("list-object-versions", "--prefix", "api")["Versions"]
+    assert [each["VersionId"] for each in listed] == ["null"]
+    doomed = '{"Objects":[{"Key":"api ä"},{"Key":"no such"}]}'
+    gone = aws.api("delete-objects", "--delete", doomed)["Deleted"]
+    assert gone == [{"Key": "api ä"}, {"Key": "no such"}]
     assert "404" in aws.aws(
         *("s3api", "head-object", "--bucket", "unified", "--key", "api ä"), fails=True
     )
@@ -150,7 +163,11 @@ def test_rclone_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
     assert "0 differences" in rclone.rclone("check", "--download", str(folder), remote)
     rclone.rclone("copy", remote, str(tmp_path / "back"))
     assert tree(tmp_path / "back") == tree(folder)
-    rclone.rclone("delete", remote)
+    (folder / "a b.txt").unlink()
+    rclone.rclone("sync", str(folder), remote)
+    assert rclone.keys("rclone-sync/") == {f"rclone-sync/{n}" for n in tree(folder)}
+    assert "Unversioned" in rclone.rclone("backend", "versioning", "p:unified")
+    rclone.rclone("purge", remote)
     assert rclone.keys("rclone-sync/") == set()
 
 
@@ -174,19 +191,25 @@ def test_s3cmd_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
     assert s3cmd.s3cmd("sync", f"{folder}/", remote) == ""
     s3cmd.s3cmd("sync", "--no-preserve", remote, f"{tmp_path / 'back'}/")
     assert tree(tmp_path / "back") == tree(folder)
-    for key in s3cmd.keys("s3cmd-sync/"):
-        s3cmd.delete(key)
+    s3cmd.s3cmd("del", "--recursive", remote)
+    assert s3cmd.keys("s3cmd-sync/") == set()
 
 
 @pytest.mark.system
 def test_s3cmd_asks_of_buckets_and_objects(
     daemon: Daemon, small: Path, tmp_path: Path
 ) -> None:
-    """``info``, ``la``, ``du`` go on past what is not served."""
+    """``info``, ``la``, ``du``, tags; ACLs as they are."""
     s3cmd = S3cmd(daemon.endpoint, tmp_path)
     s3cmd.put(small, "s3cmd info")
     assert "File size: 14" in s3cmd.s3cmd("info", "s3://unified/s3cmd info")
+    for target in ("s3://unified", "s3://unified/s3cmd info"):
+        assert "s3proxy: FULL_CONTROL" in s3cmd.s3cmd("info", target)
     assert "Location:  us-east-1" in s3cmd.s3cmd("info", "s3://unified")
+    s3cmd.s3cmd("setacl", "--acl-private", "s3://unified/s3cmd info")
+    s3cmd.s3cmd("settagging", "s3://unified/s3cmd info", "k=v&n=m")
+    said = s3cmd.s3cmd("gettagging", "s3://unified/s3cmd info")
+    assert "k:\tv" in said and "n:\tm" in said
     assert "s3cmd info" in s3cmd.s3cmd("la")
     assert "14" in s3cmd.s3cmd("du", "s3://unified/s3cmd info")
     s3cmd.delete("s3cmd info")
