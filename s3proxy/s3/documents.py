@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from urllib.parse import unquote_plus
 
 from s3proxy.errors import S3Error
 from s3proxy.model import ListPage, ObjectInfo
@@ -124,9 +125,13 @@ def list_objects(operation: ListObjects, page: ListPage) -> bytes:
 def _head(
     operation: ListObjects | ListObjectsV2, name: Callable[[str], str]
 ) -> list[str]:
+    told = name(operation.prefix)
+    if isinstance(operation, ListObjects) and _reads_the_same(operation.prefix):
+        # SDKs differ in whether they decode this one.
+        told = escape(operation.prefix)
     parts = [
         element("Name", operation.bucket),
-        f"<Prefix>{name(operation.prefix)}</Prefix>",
+        f"<Prefix>{told}</Prefix>",
         f"<MaxKeys>{operation.max_keys}</MaxKeys>",
     ]
     if operation.delimiter:
@@ -134,6 +139,11 @@ def _head(
     if operation.encoding_type is not None:
         parts.append(element("EncodingType", operation.encoding_type))
     return parts
+
+
+def _reads_the_same(text: str) -> bool:
+    """Whether *text* is itself to those who take it for percent-encoded, too."""
+    return unquote_plus(text) == text and _FORBIDDEN.search(text) is None
 
 
 def _entries(

@@ -99,10 +99,8 @@ SERVED: Mapping[tuple[str, Level], Mapping[frozenset[str], frozenset[str]]] = {
     ("POST", Level.OBJECT): {UPLOADS: _NONE, UPLOAD: _NONE},
     ("DELETE", Level.OBJECT): {PLAIN: VERSION, UPLOAD: _NONE, TAGGING: VERSION},
 }
-# Whole operations that S3 has under these methods and that are not served.
-UNSERVED: Mapping[tuple[str, Level], str] = {
-    ("POST", Level.BUCKET): "PostObject",
-}
+#: A browser's form: read by ``web.forms``, since its fields say who sent it and what.
+FORM = ("POST", Level.BUCKET, PLAIN)
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 
 _SUBRESOURCES = """

@@ -195,3 +195,19 @@ def test_location(region: str, expected: str | None) -> None:
     """us-east-1 is the empty one."""
     root = ElementTree.fromstring(documents.location(region))
     assert (root.tag, root.text) == (f"{S3}LocationConstraint", expected)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "told"),
+    [
+        ("a b/é\n", "a b/é&#xa;"),
+        ("a%20b", "a%2520b"),
+        ("a+b", "a%2Bb"),
+        ("a\x01b", "a%01b"),
+    ],
+)
+def test_the_prefix_of_the_first_version(prefix: str, told: str) -> None:
+    """Some SDKs decode it and some do not: to both it is what was asked for."""
+    operation = ListObjects("b", prefix, encoding_type="url")
+    shown = documents.list_objects(operation, ListPage((), (), None)).decode()
+    assert f"<Prefix>{told}</Prefix>" in shown
