@@ -163,7 +163,10 @@ class Known:
     @property
     def is_served(self) -> bool:
         """Whether this server does it."""
-        return self.form in known.SERVED.get((self.method, self.level), {})
+        return (
+            self.form in known.SERVED.get((self.method, self.level), {})
+            or (self.method, self.level, self.form) == known.FORM
+        )
 
     @property
     def is_empty(self) -> bool:

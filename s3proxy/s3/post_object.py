@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from s3proxy.errors import InvalidArgument, KeyTooLongError, NotImplementedYet
-from s3proxy.s3 import known, object_operations, parameters
+from s3proxy.errors import InvalidArgument, KeyTooLongError
+from s3proxy.s3 import known, object_operations, parameters, tagging
 from s3proxy.s3.form_signatures import missing
 from s3proxy.s3.markup import document, element
 from s3proxy.s3.object_operations import PutObject
@@ -80,7 +80,8 @@ def read(bucket: str, fields: Mapping[str, str]) -> PostObject:
 
     :param fields: By lower-case name, as :func:`name_file` returns them.
     :raises InvalidArgument: The key, or a value, cannot be one; or KeyTooLongError,
-        MetadataTooLarge, InvalidDigest, InvalidRequest.
+        MetadataTooLarge, InvalidDigest, InvalidRequest, and what a bad ``tagging``
+        document raises.
     :raises NotImplementedYet: A field asks for what is not served here.
     """
     key = fields["key"]
@@ -94,11 +95,12 @@ def read(bucket: str, fields: Mapping[str, str]) -> PostObject:
         raise KeyTooLongError(
             fields={"Size": str(size), "MaxSizeAllowed": str(MAX_KEY_BYTES)}
         )
-    if "tagging" in fields:
-        raise NotImplementedYet("The form's field 'tagging' is not implemented here.")
     headers = _headers(fields)
     known.check_headers(headers)
     put = object_operations.put_object(Request(bucket, key, {}, headers))
+    if "tagging" in fields:
+        tags = tagging.parse(fields["tagging"].encode(), tagging.MAX_OBJECT_TAGS)
+        put = evolve(put, tags=tags)
     status = fields.get("success_action_status", "")
     return PostObject(
         put,

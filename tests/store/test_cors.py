@@ -19,8 +19,8 @@ RULES = (
 
 @ensureDeferred
 async def test_rules_come_back_as_they_went_in(pool: Pool) -> None:
-    await Registry(pool).register_bucket("one")
-    await Registry(pool).register_bucket("two")
+    registry = Registry(pool)
+    await registry.register_buckets(["one", "two"], lambda name, owner: False)
     cors = PostgresCors(pool)
     assert await cors.get("one") is None
     await cors.put("one", RULES)
@@ -28,7 +28,7 @@ async def test_rules_come_back_as_they_went_in(pool: Pool) -> None:
     assert await cors.get("two") is None
     await cors.put("one", RULES[:1])
     # A restart, which registers the bucket again, leaves them.
-    await Registry(pool).register_bucket("one")
+    await registry.register_buckets(["one", "two"], lambda name, owner: False)
     assert await cors.get("one") == RULES[:1]
     for _ in range(2):
         await cors.delete("one")

@@ -78,7 +78,7 @@ async def test_every_answer_to_an_allowed_origin_says_so(make_door: MakeDoor) ->
         ("/unified/none", [token], 404),
         ("/unified/k", [], 403),
         ("/unified/k", [token, "Range: bytes=9-"], 416),
-        ("/unified/k?acl", [token], 501),
+        ("/unified/k?torrent", [token], 501),
     ):
         answer = await door.ask("GET", target, ORIGIN, *lines)
         assert answer.status == status
