@@ -82,6 +82,8 @@ CREATE TABLE IF NOT EXISTS object_parts (
 --   garbage    was live; to be deleted after due_at
 --   abandoned  a claim that did not commit; to be deleted after due_at, and, where
 --              delete_twice says that its body may still land, once more later
+--
+-- Where is_adopted, the key is not ours and may be used again by anybody (section 9).
 CREATE TABLE IF NOT EXISTS object_locations (
     copy_id      text        COLLATE "C" PRIMARY KEY,
     part_id      text        COLLATE "C" NOT NULL,
@@ -100,13 +102,15 @@ CREATE TABLE IF NOT EXISTS object_locations (
     -- Of garbage: whose bytes it was (pins). Of a live manifest copy: whose it is.
     object_id    text        COLLATE "C",
     is_manifest  boolean     NOT NULL DEFAULT false,  -- no part's bytes (section 8)
+    is_adopted   boolean     NOT NULL DEFAULT false,
     created_at   timestamptz NOT NULL DEFAULT now(),
     UNIQUE (backend_name, backend_key),
     CHECK ((state = 'live') = (due_at IS NULL))
 );
 -- Columns that the table of an earlier version lacks.
 ALTER TABLE object_locations
-    ADD COLUMN IF NOT EXISTS is_manifest boolean NOT NULL DEFAULT false;
+    ADD COLUMN IF NOT EXISTS is_manifest boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS is_adopted boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS object_locations_part ON object_locations (part_id);
 -- A part has at most one claimed or live copy per backend.
 CREATE UNIQUE INDEX IF NOT EXISTS object_locations_one_copy
@@ -545,7 +549,8 @@ $$;
 
 -- Rule 20: take due garbage of one backend, for p_hold and longer at each failure.
 -- attempts is the token that ledger_collected wants back: a worker that was slow
--- finds it changed.
+-- finds it changed. Adopted copies are for ledger_collect_adopted alone: a daemon of an
+-- earlier version calls this one, and would delete without comparing.
 CREATE OR REPLACE FUNCTION ledger_collect(
     p_backend text, p_limit integer, p_hold interval, p_lease interval)
 RETURNS TABLE (o_copy_id text, o_attempts integer, o_backend_key text,
@@ -553,7 +558,7 @@ RETURNS TABLE (o_copy_id text, o_attempts integer, o_backend_key text,
 LANGUAGE sql AS $$
     WITH due AS (
         SELECT l.copy_id FROM object_locations l
-         WHERE l.backend_name = p_backend
+         WHERE l.backend_name = p_backend AND NOT l.is_adopted
            AND l.state IN ('garbage', 'abandoned') AND l.due_at <= clock_timestamp()
            AND ledger_is_settled(p_lease)
            AND NOT EXISTS (SELECT 1 FROM read_pins r
@@ -569,7 +574,8 @@ LANGUAGE sql AS $$
 $$;
 
 -- The backend has confirmed that these keys are gone. One that is to be deleted twice
--- waits for p_late and comes again; the others are forgotten, which frees their bytes.
+-- waits for p_late and comes again; an adopted one leaves a tombstone without bytes for
+-- as long (rule 34); the others are forgotten, which frees their bytes.
 CREATE OR REPLACE FUNCTION ledger_collected(
     p_copy_ids text[], p_attempts integer[], p_late interval)
 RETURNS bigint LANGUAGE sql AS $$
@@ -582,12 +588,20 @@ RETURNS bigint LANGUAGE sql AS $$
           FROM done d
          WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
            AND l.state = 'abandoned' AND l.delete_twice),
+    buried AS (
+        UPDATE object_locations l
+           SET state = 'abandoned', size_bytes = 0, due_at = clock_timestamp() + p_late
+          FROM done d
+         WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
+           AND l.state = 'garbage' AND l.is_adopted
+        RETURNING 1),
     gone AS (
         DELETE FROM object_locations l USING done d
          WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
            AND l.state IN ('garbage', 'abandoned') AND NOT l.delete_twice
+           AND NOT l.is_adopted
         RETURNING 1)
-    SELECT count(*) FROM gone
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM buried)
 $$;
 
 -- 7. Multipart uploads ---------------------------------------------------------------------
@@ -979,3 +993,141 @@ BEGIN
      WHERE bucket = p_bucket AND object_key = p_key;
     RETURN 'committed';
 END $$;
+
+-- 9. Adopted copies ----------------------------------------------------------------------
+--
+-- What sync takes in keeps the key that it has on its backend. That key is not unique by
+-- construction: anybody may use it again. So the row keeps the backend's ETag, a delete
+-- compares it, and after the delete the row stays a while as a tombstone (state
+-- 'abandoned', no bytes), since a DELETE of ours may still land (rules 32 to 34).
+
+-- What adopting would do with each object of a page: a JSON array of objects with key,
+-- size_bytes, etag and, for ledger_adopt, md5, content_type, headers, user_metadata,
+-- checksums, last_modified and version_id. o_outcome:
+--   'imported'  a new object of that key
+--   'copied'    one more copy of an object that is held on another backend; o_part_id
+--   'known'     the backend's key has a row already, in some state
+--   'differs'   the key is held with another size or ETag
+--   'several'   it is held in several parts, of which this is none
+--   'doubled'   it is held on this backend already, under another key
+CREATE OR REPLACE FUNCTION ledger_adoption(p_backend text, p_bucket text, p_page jsonb)
+RETURNS TABLE (o_key text, o_outcome text, o_part_id text)
+LANGUAGE sql STABLE AS $$
+    SELECT e.key,
+           CASE WHEN EXISTS (SELECT 1 FROM object_locations l
+                              WHERE l.backend_name = p_backend
+                                AND l.backend_key = e.key) THEN 'known'
+                WHEN o.object_id IS NULL THEN 'imported'
+                WHEN o.size_bytes <> e.size_bytes OR o.etag <> e.etag THEN 'differs'
+                WHEN held.parts_count <> 1 THEN 'several'
+                WHEN EXISTS (SELECT 1 FROM object_locations l
+                              WHERE l.part_id = held.part_id
+                                AND l.backend_name = p_backend
+                                AND l.state IN ('claimed', 'live')) THEN 'doubled'
+                ELSE 'copied' END,
+           held.part_id
+      FROM jsonb_to_recordset(p_page) AS e (key text, size_bytes bigint, etag text)
+      LEFT JOIN objects o ON o.bucket = p_bucket AND o.object_key = e.key
+      LEFT JOIN LATERAL (SELECT count(*) AS parts_count, min(a.part_id) AS part_id
+                           FROM object_parts a
+                          WHERE a.object_id = o.object_id) held ON true
+$$;
+
+-- Rule 32: take a page of a backend's objects in where they are, whatever the limit.
+-- o_outcome as of ledger_adoption, or 'again' where somebody else was there meanwhile.
+CREATE OR REPLACE FUNCTION ledger_adopt(p_backend text, p_bucket text, p_page jsonb)
+RETURNS TABLE (o_key text, o_outcome text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- Two that adopt one key for two buckets would meet in a unique index.
+    PERFORM pg_advisory_xact_lock(hashtext('ledger_adopt'), hashtext(p_backend));
+    PERFORM 1 FROM objects o
+      WHERE o.bucket = p_bucket
+        AND o.object_key IN (SELECT e.key FROM jsonb_to_recordset(p_page)
+                                                 AS e (key text))
+      ORDER BY o.object_key FOR UPDATE;
+    RETURN QUERY
+    WITH verdict AS MATERIALIZED (
+        SELECT * FROM ledger_adoption(p_backend, p_bucket, p_page)),
+    entry AS MATERIALIZED (
+        SELECT e.*, v.o_outcome AS outcome, ledger_ulid() AS object_id,
+               coalesce(v.o_part_id, ledger_ulid()) AS part_id,
+               ledger_ulid() AS copy_id
+          FROM jsonb_to_recordset(p_page)
+            AS e (key text, size_bytes bigint, etag text, md5 text, content_type text,
+                  headers jsonb, user_metadata jsonb, checksums jsonb,
+                  last_modified timestamptz, version_id text)
+          JOIN verdict v ON v.o_key = e.key
+         WHERE v.o_outcome IN ('imported', 'copied')),
+    made AS (
+        INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag,
+                             content_type, headers, user_metadata, checksums,
+                             last_modified)
+        SELECT p_bucket, e.key, e.object_id, e.size_bytes, e.etag, e.content_type,
+               e.headers, e.user_metadata, e.checksums, e.last_modified
+          FROM entry e WHERE e.outcome = 'imported'
+         ORDER BY e.key COLLATE "C"
+        ON CONFLICT DO NOTHING
+        RETURNING object_key),
+    parts AS (
+        INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes,
+                                  size_bytes, md5)
+        SELECT e.object_id, 1, e.part_id, 0, e.size_bytes, e.md5
+          FROM entry e JOIN made m ON m.object_key = e.key),
+    copies AS (
+        INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,
+                                      bucket, object_key, size_bytes, state,
+                                      backend_etag, version_id, is_adopted)
+        SELECT e.copy_id, e.part_id, p_backend, e.key, p_bucket, e.key, e.size_bytes,
+               'live', e.etag, e.version_id, true
+          FROM entry e
+         WHERE e.outcome = 'copied' OR e.key IN (SELECT m.object_key FROM made m)
+        ON CONFLICT DO NOTHING
+        RETURNING backend_key)
+    SELECT v.o_key,
+           CASE WHEN v.o_outcome IN ('imported', 'copied') AND c.backend_key IS NULL
+                THEN 'again' ELSE v.o_outcome END
+      FROM verdict v LEFT JOIN copies c ON c.backend_key = v.o_key;
+END $$;
+
+-- Rule 33: take due garbage among the adopted copies of one backend, as ledger_collect
+-- does with the others, and forget tombstones that are due.
+CREATE OR REPLACE FUNCTION ledger_collect_adopted(
+    p_backend text, p_limit integer, p_hold interval, p_lease interval)
+RETURNS TABLE (o_copy_id text, o_attempts integer, o_backend_key text,
+               o_version_id text, o_backend_etag text, o_size_bytes bigint)
+LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT l.copy_id FROM object_locations l
+         WHERE l.backend_name = p_backend AND l.is_adopted
+           AND l.state = 'garbage' AND l.due_at <= clock_timestamp()
+           AND ledger_is_settled(p_lease)
+           AND NOT EXISTS (SELECT 1 FROM read_pins r
+                            WHERE r.object_id = l.object_id
+                              AND r.until > clock_timestamp())
+         ORDER BY l.due_at LIMIT p_limit FOR UPDATE SKIP LOCKED),
+    forgotten AS (
+        DELETE FROM object_locations l
+         WHERE l.backend_name = p_backend AND l.is_adopted
+           AND l.state = 'abandoned' AND l.due_at <= clock_timestamp())
+    UPDATE object_locations l
+       SET attempts = l.attempts + 1,
+           due_at = clock_timestamp()
+                    + least(p_hold * power(2, least(l.attempts, 20)), '1 hour')
+      FROM due WHERE l.copy_id = due.copy_id
+    RETURNING l.copy_id, l.attempts, l.backend_key, l.version_id, l.backend_etag,
+              l.size_bytes
+$$;
+
+-- The backend holds something else under these keys: it is not ours, and nothing is
+-- charged for it any more.
+CREATE OR REPLACE FUNCTION ledger_let_go(p_copy_ids text[], p_attempts integer[])
+RETURNS bigint LANGUAGE sql AS $$
+    WITH gone AS (
+        DELETE FROM object_locations l
+         USING unnest(p_copy_ids, p_attempts) AS d (copy_id, attempts)
+         WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
+           AND l.state = 'garbage' AND l.is_adopted
+        RETURNING 1)
+    SELECT count(*) FROM gone
+$$;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,12 +20,11 @@ from s3proxy.backend.answers import (
     unavailable,
 )
 from s3proxy.backend.documents import bare_etag
+from s3proxy.backend.heads import md5_of, version_of
 from s3proxy.backend.limits import Limits, Signal, Stalled
 from s3proxy.backend.response import AbortableResponse
 from s3proxy.errors import BackendError, BackendUnavailable
 from s3proxy.manager.ports import Stored
-
-_MD5 = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 
 
 @implementer(IBodyProducer)
@@ -214,18 +212,9 @@ class S3Upload:
         if answer.is_error:
             raise error_of(self._backend, answer)
         etag = bare_etag(answer.header("etag"))
-        is_md5 = (
-            etag is not None
-            and _MD5.fullmatch(etag) is not None
-            and not (answer.header("x-amz-server-side-encryption") or "").startswith(
-                "aws:kms"
-            )
-            and answer.header("x-amz-server-side-encryption-customer-algorithm") is None
-        )
-        if is_md5 and etag is not None and etag.lower() != md5:
+        if md5_of(answer) not in (None, md5):
             raise mismatch(self._backend, f"ETag {etag} for bytes of MD5 {md5}")
-        version = answer.header("x-amz-version-id")
-        return Stored(etag, None if version == "null" else version)
+        return Stored(etag, version_of(answer))
 
     async def _wait(self, seconds: float, what: str) -> None:
         try:
