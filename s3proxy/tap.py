@@ -61,11 +61,16 @@ class SyncOptions(_Common):
     optParameters: ClassVar[list[list[Any]]] = [
         ["backend", None, None, "Backend whose objects are taken in (required)."],
         ["prefix", None, "", "Only keys with this prefix."],
+        ["bucket", None, None, "Bucket in which they appear [default: the first]."],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["dry-run", None, "Tell what would be taken in; write nothing."],
     ]
-    longdesc = "Not there yet: comes in a later version."
+    longdesc = (
+        "Takes the objects of a backend's bucket in where they are; no byte moves. Can "
+        "be broken off and run again, and a daemon may run meanwhile. Exit code 0: all "
+        "taken in; 1: conflicts or objects that cannot be; 2: could not be done."
+    )
 
     def postOptions(self) -> None:
         """:raises UsageError: ``--backend`` is missing."""
@@ -90,7 +95,7 @@ class Options(_Common):
     )
     subCommands: ClassVar[list[tuple[str, None, type[_Common], str]]] = [
         ("check", None, CheckOptions, "Compare the ledger with the backends."),
-        ("sync", None, SyncOptions, "Take in a bucket's objects (not there yet)."),
+        ("sync", None, SyncOptions, "Take in the objects of a backend's bucket."),
     ]
 
     configuration: Config
@@ -213,8 +218,20 @@ def make_command(
             return await check.run(context, settled=bool(chosen["settled"]), out=out)
 
     async def run_sync() -> int:
-        err.write("s3proxy sync: not there yet: comes in a later version\n")
-        return runner.FAILED
+        from s3proxy.commands import sync
+        from s3proxy.foundation import open_context
+
+        config, is_dry = options.configuration, bool(chosen["dry-run"])
+        opened = open_context(config, reactor=reactor, writes=not is_dry)
+        async with opened as context:
+            return await sync.run(
+                context,
+                backend=chosen["backend"],
+                bucket=chosen["bucket"] or config.server.virtual_bucket,
+                prefix=chosen["prefix"],
+                dry_run=is_dry,
+                out=out,
+            )
 
     name = str(options.subCommand)
     return runner.CommandService(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
 
 from s3proxy.manager.ports import Backend
+from s3proxy.model import FoundObject
+from s3proxy.plan.adoption import Adopted
 
 
 class BackendSums(Protocol):
@@ -44,6 +47,8 @@ class CopyRow(Protocol):
     def backend_etag(self) -> str | None: ...
     @property
     def state(self) -> str: ...
+    @property
+    def is_adopted(self) -> bool: ...
 
 
 class Checks(Protocol):
@@ -72,13 +77,41 @@ class Checks(Protocol):
         ...
 
 
+class Adoption(Protocol):
+    """``store.adoption.Adoption``. Every method may raise StoreUnavailable."""
+
+    async def adopt(
+        self, backend: str, bucket: str, page: Sequence[FoundObject]
+    ) -> Mapping[str, Adopted]:
+        """
+        Take objects in where they are, all in one transaction; none replaces another.
+
+        Adopting again what is adopted changes nothing.
+
+        :param page: Of different keys.
+        :returns: What was done, by key.
+        """
+        ...
+
+    async def preview(
+        self, backend: str, bucket: str, page: Sequence[FoundObject]
+    ) -> Mapping[str, Adopted]:
+        """What :meth:`adopt` would do; nothing is changed."""
+        ...
+
+
 @frozen
 class Context:
     """
     :ivar backends: The configured ones, by name.
     :ivar installation_id: What backend objects of ours carry.
+    :ivar buckets: Those that clients can see.
+    :ivar clock: To wait by, and to tell how fast it goes.
     """
 
     checks: Checks
+    adoption: Adoption
     backends: Mapping[str, Backend]
     installation_id: str
+    buckets: Collection[str]
+    clock: IReactorTime

@@ -41,6 +41,20 @@ class Registry:
         :raises BackendMoved: A location differs from the recorded one, or a backend
             that still has rows is not configured.
         """
+        await self.check(backends, accept_moved)
+        for each in backends:
+            await run_decided(
+                self.pool,
+                "put_backend",
+                name=each.name,
+                location=each.location,
+                bytes_limit=each.bytes_limit,
+            )
+
+    async def check(
+        self, backends: Collection[BackendEntry], accept_moved: Collection[str]
+    ) -> None:
+        """As :meth:`register`, but nothing is recorded."""
         problems = []
         configured: Mapping[str, BackendEntry] = {each.name: each for each in backends}
         for name, location, _limit, _used, has_rows in await run_decided(
@@ -63,14 +77,6 @@ class Registry:
                 )
         if problems:
             raise BackendMoved("; ".join(problems))
-        for each in backends:
-            await run_decided(
-                self.pool,
-                "put_backend",
-                name=each.name,
-                location=each.location,
-                bytes_limit=each.bytes_limit,
-            )
 
     async def register_bucket(self, bucket: str) -> list[str]:
         """Make sure of *bucket*; returns other buckets that hold objects."""

@@ -1,0 +1,182 @@
+"""``sync`` that is killed, beside a daemon that goes on (S1, S2)."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from contextlib import ExitStack
+from hashlib import md5
+from typing import Any
+
+import pytest
+
+from tests.crash.ground import Ground, Grounds, wait_until
+from tests.daemon import BUCKET, SHORT_LEDGER
+
+
+def store(ground: Ground, names: list[str]) -> dict[str, bytes]:
+    """Objects on the backend, past the product: what each holds, by key."""
+    held = {f"{ground.prefix}{name}": name.encode() * 10 for name in names}
+    for key, data in held.items():
+        ground.s3server.client.put_object(
+            Bucket=ground.backends[0].bucket, Key=key, Body=data
+        )
+    return held
+
+
+def listed(ground: Ground) -> dict[str, str]:
+    """The test's keys that clients see, with their ETags."""
+    answer = ground.client.list_objects_v2(Bucket=BUCKET, Prefix=ground.prefix)
+    return {each["Key"]: each["ETag"].strip('"') for each in answer.get("Contents", ())}
+
+
+@pytest.mark.parametrize(
+    "point", ["list_page.after", "inspect.after", "adopt.before", "adopt.sent"]
+)
+def test_killed_within_a_page(ground: Ground, point: str) -> None:
+    """S1: of the page there is nothing, or all of it; the next run does the rest."""
+    held = store(ground, ["a", "b", "c"])
+    ground.daemon.sync("--prefix", ground.prefix, point=point)
+    ground.check_counters()
+    if point == "adopt.sent":
+        wait_until(lambda: len(listed(ground)) in (0, 3), "all of it or nothing")
+    else:
+        assert listed(ground) == {}
+    done = ground.daemon.sync("--prefix", ground.prefix)
+    assert done.returncode == 0
+    assert listed(ground) == {key: md5(data).hexdigest() for key, data in held.items()}
+    for key, data in held.items():
+        ground.history.taken_in(key, data)
+    ground.verify()
+
+
+def test_killed_between_pages(ground: Ground) -> None:
+    """S1: whole pages are left, and the next run does not look at theirs again."""
+    held = store(ground, [f"{n:02}" for n in range(25)])
+    ground.daemon.sync("--prefix", ground.prefix, point="adopt.after", page=10)
+    assert len(listed(ground)) == 10
+    ground.check_counters()
+    done = ground.daemon.sync("--prefix", ground.prefix, page=10)
+    assert "imported 15 objects" in done.stdout
+    assert "skipped 10," in done.stdout
+    for key, data in held.items():
+        ground.history.taken_in(key, data)
+    done = ground.daemon.sync("--prefix", ground.prefix, page=10)
+    assert "imported 0 objects" in done.stdout
+    ground.verify()
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "delete_unchanged.before",
+        "delete_unchanged.after",
+        "collected.before",
+        "collected.sent",
+        "collected.after",
+    ],
+)
+def test_killed_while_a_copy_is_deleted(ground: Ground, point: str) -> None:
+    """What was taken in and is deleted stays deleted, whatever sync meets (S2)."""
+    (key,) = store(ground, ["a"])
+    ground.daemon.sync("--prefix", ground.prefix)
+    assert list(listed(ground)) == [key]
+    assert ground.history.delete(ground.client, key) == 204
+    ground.daemon.arm(point)
+    ground.pass_time()
+    ground.daemon.wait_killed()
+    ground.check_counters()
+    done = ground.daemon.sync("--prefix", ground.prefix)
+    assert "imported 0 objects" in done.stdout, done.stdout
+    ground.restart()
+    assert listed(ground) == {}
+    ground.verify()
+    assert ground.stored() == []
+
+
+def test_what_has_changed_is_left(ground: Ground) -> None:
+    """The daemon's collector tells it, and lets it go; its bytes stay."""
+    (key,) = store(ground, ["changed"])
+    ground.daemon.sync("--prefix", ground.prefix)
+    ground.client.delete_object(Bucket=BUCKET, Key=key)
+    bucket, client = ground.backends[0].bucket, ground.s3server.client
+    client.put_object(Bucket=bucket, Key=key, Body=b"somebody's")
+    ground.daemon.arm("let_go.before")
+    ground.pass_time()
+    ground.daemon.wait_killed()
+    ground.restart()
+    ground.settle()
+    assert "has changed there since: it is left alone" in ground.daemon.log.read_text()
+    assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == b"somebody's"
+    assert ground.states() == {}
+    ground.daemon.sync("--prefix", ground.prefix)
+    ground.history.taken_in(key, b"somebody's")
+    ground.verify()
+
+
+def test_a_storm_of_overwrites_and_deletes(grounds: Grounds) -> None:
+    """
+    While syncs run and are killed, whatever has appeared is deleted or overwritten: no
+    deleted key comes back, no overwritten one becomes the old one again.
+    """
+    with ExitStack() as stack:
+        ground = grounds.make(stack, {"a": 0}, ledger=SHORT_LEDGER)
+        held = store(ground, [f"{n:03}" for n in range(60)])
+        waiting = set(held)
+        statuses: list[int | None] = []
+
+        def work(client: Any, keys: list[str], dice: random.Random) -> None:
+            left = set(keys)
+            while left:
+                time.sleep(0.01)
+                for key in left & listed(ground).keys():
+                    if dice.random() < 0.5:
+                        statuses.append(ground.history.delete(client, key))
+                    else:
+                        statuses.append(ground.history.put(client, key, b"new"))
+                    left.discard(key)
+                    waiting.discard(key)
+
+        dice = random.Random(7)
+        keys = sorted(held)
+        workers = [
+            threading.Thread(
+                target=work,
+                args=(ground.client, keys[n::3], random.Random(n)),
+                daemon=True,
+            )
+            for n in range(3)
+        ]
+        for each in workers:
+            each.start()
+        kills = 0
+        deadline = time.monotonic() + 60
+        while waiting or kills < 3:
+            assert time.monotonic() < deadline, waiting
+            points = ["inspect.after", "adopt.before", "adopt.sent", "adopt.after"]
+            if waiting and dice.random() < 0.7:
+                try:
+                    ground.daemon.sync(point=dice.choice(points), page=9)
+                    kills += 1
+                except AssertionError:
+                    pass  # everything was known: the point was not reached
+            else:
+                ground.daemon.sync(page=9)
+                kills += not waiting
+        for each in workers:
+            each.join(30)
+        assert len(statuses) == len(held)
+        assert set(statuses) <= {200, 204}
+        ground.daemon.sync(page=9)
+        ground.settle()
+        ground.daemon.sync(page=9)
+        ground.verify()
+
+
+def test_a_backend_that_is_not_there(ground: Ground) -> None:
+    """What is wrong is told in one line, and the exit code is 2."""
+    done = ground.daemon.run("sync", "--backend", "b")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "s3proxy sync: --backend b: not configured, want one of a\n"
+    ground.verify()
