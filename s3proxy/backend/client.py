@@ -178,7 +178,7 @@ class S3Backend:
         :raises BackendMissing: 404; there is no body that could say more.
         """
         asking = {"x-amz-checksum-mode": "ENABLED"} if self._tells_checksums else {}
-        answer = await self._call("HEAD", backend_key, headers=asking)
+        answer = await self._call("HEAD", backend_key, headers=_raw(asking))
         if asking and answer.status in (400, 501):
             # It does not know the header, or does not show the object to anybody.
             answer = await self._call("HEAD", backend_key)
@@ -211,7 +211,7 @@ class S3Backend:
         headers = {}
         if self._knows_if_match and etag is not None:
             headers["if-match"] = f'"{etag}"'
-        answer = await self._call("DELETE", backend_key, version, headers=headers)
+        answer = await self._call("DELETE", backend_key, version, headers=_raw(headers))
         if headers and answer.status in (400, 501):
             self._knows_if_match = False
             answer = await self._call("DELETE", backend_key, version)
@@ -280,7 +280,7 @@ class S3Backend:
         key: str,
         query: dict[str, str] | None = None,
         *,
-        headers: dict[str, str] | None = None,
+        headers: Headers | None = None,
         cap: int = ANSWER_BYTES,
     ) -> Answer:
         """One control call, from its connection to the last byte of its answer."""
@@ -292,7 +292,7 @@ class S3Backend:
                 self._treq.request(
                     method,
                     url,
-                    headers=_raw(headers or {}),
+                    headers=headers,
                     unbuffered=True,
                     allow_redirects=False,
                 )

@@ -23,6 +23,9 @@ UPLOAD_ID = "x-amz-meta-s3proxy-upload-id"
 OBJECT_ID = "x-amz-meta-s3proxy-object-id"
 KIND = "x-amz-meta-s3proxy-kind"
 
+#: What S3 says of an object that was stored without a type.
+NO_TYPE = "binary/octet-stream"
+
 #: The kind of a manifest copy; other backend objects name none.
 MANIFEST = "manifest"
 
@@ -42,7 +45,8 @@ def describe(
     Headers to store with a copy.
 
     The key goes along only where the backend key does not show it. The client's own
-    metadata go along, all or none, where they fit and are plain ASCII.
+    metadata go along, all or none, where they fit and are plain ASCII. With an object's
+    only part a type goes along always, if only S3's own for none: backends guess one.
     """
     headers = {
         **_whose(copy, installation_id, bucket, key),
@@ -58,7 +62,9 @@ def describe(
     )
     if plain and _size(headers) + _size(theirs) <= METADATA_LIMIT_BYTES:
         headers = {**theirs, **headers}
-    if content_type and content_type.isascii() and content_type.isprintable():
+    if not content_type and upload_id is None:
+        headers["content-type"] = NO_TYPE
+    elif content_type and content_type.isascii() and content_type.isprintable():
         headers["content-type"] = content_type
     return headers
 
@@ -77,7 +83,7 @@ def describes_fully(
     """
     return (
         not headers
-        and sent.get("content-type") == content_type
+        and sent.get("content-type") == (content_type or NO_TYPE)
         and all(
             not name.startswith("s3proxy-") and sent.get(f"x-amz-meta-{name}") == value
             for name, value in user_metadata.items()

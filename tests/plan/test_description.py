@@ -54,6 +54,7 @@ def test_a_readable_key_is_not_repeated() -> None:
         "x-amz-meta-s3proxy-bucket": "unified",
         "x-amz-meta-s3proxy-part-id": "part",
         "x-amz-meta-s3proxy-part-number": "1",
+        "content-type": "binary/octet-stream",
     }
 
 
