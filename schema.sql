@@ -138,6 +138,7 @@ CREATE TABLE IF NOT EXISTS multipart_uploads (
     tags          jsonb       NOT NULL DEFAULT '{}',
     checksum_algorithm text,
     checksum_type text,
+    is_rebuilt    boolean     NOT NULL DEFAULT false,  -- of a lost ledger (section 10)
     answer        jsonb,       -- of a completed one: what a repeat is told
     created_at    timestamptz NOT NULL DEFAULT now(),
     ended_at      timestamptz
@@ -146,6 +147,7 @@ CREATE TABLE IF NOT EXISTS multipart_uploads (
 ALTER TABLE multipart_uploads
     ADD COLUMN IF NOT EXISTS checksum_algorithm text,
     ADD COLUMN IF NOT EXISTS checksum_type text,
+    ADD COLUMN IF NOT EXISTS is_rebuilt boolean NOT NULL DEFAULT false,
     ADD COLUMN IF NOT EXISTS ended_at timestamptz;
 CREATE INDEX IF NOT EXISTS multipart_uploads_created
     ON multipart_uploads (created_at);
@@ -883,7 +885,8 @@ BEGIN
 END $$;
 
 -- Abort at most p_limit open uploads older than p_max_age, and forget ended ones whose
--- stored answer nobody is owed any more. Returns how many were aborted.
+-- stored answer nobody is owed any more. Rebuilt ones stay until somebody decides: they
+-- may be objects whose manifest was lost. Returns how many were aborted.
 CREATE OR REPLACE FUNCTION ledger_expire_uploads(
     p_max_age interval, p_keep_answer interval, p_limit integer)
 RETURNS bigint LANGUAGE plpgsql AS $$
@@ -893,7 +896,8 @@ DECLARE
 BEGIN
     FOR stale IN
         SELECT u.upload_id FROM multipart_uploads u
-         WHERE u.state = 'open' AND u.created_at < clock_timestamp() - p_max_age
+         WHERE u.state = 'open' AND NOT u.is_rebuilt
+           AND u.created_at < clock_timestamp() - p_max_age
          ORDER BY u.created_at LIMIT p_limit FOR UPDATE SKIP LOCKED
     LOOP
         PERFORM ledger_abort_locked(stale);
@@ -1131,3 +1135,176 @@ RETURNS bigint LANGUAGE sql AS $$
         RETURNING 1)
     SELECT count(*) FROM gone
 $$;
+
+-- 10. Rebuilding a lost ledger ---------------------------------------------------------------
+--
+-- sync --rebuild first notes what the backends' objects say of themselves, then takes
+-- it in key by key, once all of a key is known (rules 35 to 37).
+
+-- Scratch: emptied when a rebuild begins and when it ends. entry is what
+-- store/rebuild.py writes and reads.
+CREATE TABLE IF NOT EXISTS rebuild_found (
+    backend_name    text  COLLATE "C" NOT NULL,
+    backend_key     text  COLLATE "C" NOT NULL,
+    installation_id text  NOT NULL,
+    bucket          text  COLLATE "C" NOT NULL,
+    object_key      text  COLLATE "C" NOT NULL,
+    entry           jsonb NOT NULL,
+    PRIMARY KEY (backend_name, backend_key)
+);
+CREATE INDEX IF NOT EXISTS rebuild_found_key ON rebuild_found (bucket, object_key);
+
+-- Rows of copies that were found. One whose id is taken (a person copied the backend
+-- object) gets a new one.
+CREATE OR REPLACE FUNCTION ledger_put_found(
+    p_bucket text, p_key text, p_copies jsonb, p_grace interval)
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at, backend_etag,
+                                  version_id, object_id, is_manifest)
+    SELECT CASE WHEN c.copy_id IS NULL
+                  OR EXISTS (SELECT 1 FROM object_locations l
+                              WHERE l.copy_id = c.copy_id)
+                THEN ledger_ulid() ELSE c.copy_id END,
+           coalesce(c.part_id, ledger_ulid()), c.backend_name, c.backend_key, p_bucket,
+           p_key, c.size_bytes, c.state,
+           CASE WHEN c.state = 'garbage' THEN clock_timestamp() + p_grace END,
+           c.etag, c.version_id, c.object_id, c.is_manifest
+      FROM jsonb_to_recordset(p_copies)
+        AS c (copy_id text, part_id text, backend_name text, backend_key text,
+              size_bytes bigint, state text, etag text, version_id text,
+              object_id text, is_manifest boolean)
+    ON CONFLICT DO NOTHING
+$$;
+
+-- An object as its backend objects and manifest tell it, in the place of p_existing.
+-- Whether nobody else was there meanwhile.
+CREATE OR REPLACE FUNCTION ledger_put_rebuilt(
+    p_bucket text, p_key text, p_existing text, p_object jsonb, p_parts jsonb,
+    p_grace interval)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    gone text;
+BEGIN
+    IF p_existing IS NOT NULL THEN
+        PERFORM ledger_discard(p_existing, p_grace);
+        DELETE FROM objects o WHERE o.bucket = p_bucket AND o.object_key = p_key;
+    END IF;
+    INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag, content_type,
+                         headers, user_metadata, tags, checksums, last_modified)
+    SELECT p_bucket, p_key, n.object_id, n.size_bytes, n.etag, n.content_type,
+           n.headers, n.user_metadata, n.tags, n.checksums, n.last_modified
+      FROM jsonb_to_record(p_object)
+        AS n (object_id text, size_bytes bigint, etag text, content_type text,
+              headers jsonb, user_metadata jsonb, tags jsonb, checksums jsonb,
+              last_modified timestamptz)
+    ON CONFLICT (bucket, object_key) DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- Parts that an earlier rebuild, without the manifest, has put into an upload.
+    FOR gone IN
+        WITH moved AS (
+            DELETE FROM multipart_parts m
+             USING jsonb_to_recordset(p_parts) AS p (part_id text)
+             WHERE m.part_id = p.part_id RETURNING m.upload_id)
+        SELECT DISTINCT upload_id FROM moved
+    LOOP
+        PERFORM ledger_abort_locked(gone);
+    END LOOP;
+    INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
+                              md5)
+    SELECT p_object ->> 'object_id', p.part_number, p.part_id, p.offset_bytes,
+           p.size_bytes, p.md5
+      FROM jsonb_to_recordset(p_parts)
+        AS p (part_number integer, part_id text, offset_bytes bigint, size_bytes bigint,
+              md5 text);
+    RETURN true;
+END $$;
+
+-- Parts of an upload of which no manifest tells: an open upload, which does not expire.
+CREATE OR REPLACE FUNCTION ledger_put_unfinished(
+    p_bucket text, p_key text, p_upload_id text, p_parts jsonb, p_grace interval)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    is_open boolean;
+    copies jsonb;
+BEGIN
+    INSERT INTO multipart_uploads (upload_id, bucket, object_key, is_rebuilt)
+    VALUES (p_upload_id, p_bucket, p_key, true) ON CONFLICT DO NOTHING;
+    SELECT u.state = 'open' INTO is_open FROM multipart_uploads u
+      WHERE u.upload_id = p_upload_id FOR UPDATE;
+    WITH kept AS (
+        INSERT INTO multipart_parts (upload_id, part_number, part_id, etag, size_bytes)
+        SELECT p_upload_id, p.part_number, p.part_id, p.md5, p.size_bytes
+          FROM jsonb_to_recordset(p_parts)
+            AS p (part_number integer, part_id text, md5 text, size_bytes bigint)
+         WHERE is_open
+        ON CONFLICT DO NOTHING RETURNING part_id)
+    SELECT coalesce(jsonb_agg(c.copy || jsonb_build_object('state',
+                   CASE WHEN k.part_id IS NULL THEN 'garbage' ELSE 'live' END)), '[]')
+      INTO copies
+      FROM jsonb_to_recordset(p_parts) AS p (part_id text, copies jsonb)
+     CROSS JOIN LATERAL jsonb_array_elements(p.copies) AS c (copy)
+      LEFT JOIN kept k ON k.part_id = p.part_id;
+    PERFORM ledger_put_found(p_bucket, p_key, copies, p_grace);
+END $$;
+
+-- Rule 37: carry out what plan/rebuild.py has decided for a page of keys, each of which
+-- must still be what it has seen. o_outcome: 'done', 'again' (somebody else was there)
+-- or 'clash' (a part of it belongs to another key).
+CREATE OR REPLACE FUNCTION ledger_rebuild(p_page jsonb, p_grace interval)
+RETURNS TABLE (o_bucket text, o_key text, o_outcome text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    entry record;
+    upload record;
+    existing text;
+BEGIN
+    FOR entry IN
+        SELECT * FROM jsonb_to_recordset(p_page)
+            AS e (bucket text, key text, seen text, object jsonb, parts jsonb,
+                  copies jsonb, uploads jsonb)
+         ORDER BY e.bucket COLLATE "C", e.key COLLATE "C"
+    LOOP
+        o_bucket := entry.bucket;
+        o_key := entry.key;
+        SELECT o.object_id INTO existing FROM objects o
+          WHERE o.bucket = entry.bucket AND o.object_key = entry.key FOR UPDATE;
+        IF existing IS DISTINCT FROM entry.seen THEN
+            o_outcome := 'again';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        BEGIN
+            o_outcome := 'done';
+            IF entry.object IS NOT NULL
+               AND NOT ledger_put_rebuilt(entry.bucket, entry.key, existing,
+                                          entry.object, entry.parts, p_grace)
+            THEN
+                o_outcome := 'again';
+            ELSE
+                PERFORM ledger_put_found(entry.bucket, entry.key, entry.copies, p_grace);
+                -- A manifest copy that was found beside an object that is kept is garbage.
+                UPDATE objects o
+                   SET manifest_wanted_at = clock_timestamp(),
+                       manifest_due_at = clock_timestamp()
+                 WHERE o.bucket = entry.bucket AND o.object_key = entry.key
+                   AND strpos(o.etag, '-') > 0 AND o.manifest_wanted_at IS NULL
+                   AND NOT EXISTS (SELECT 1 FROM object_locations l
+                                    WHERE l.object_id = o.object_id
+                                      AND l.is_manifest AND l.state = 'live');
+                FOR upload IN SELECT * FROM jsonb_to_recordset(entry.uploads)
+                                  AS u (upload_id text, parts jsonb)
+                LOOP
+                    PERFORM ledger_put_unfinished(entry.bucket, entry.key,
+                                                  upload.upload_id, upload.parts,
+                                                  p_grace);
+                END LOOP;
+            END IF;
+        EXCEPTION WHEN unique_violation THEN
+            o_outcome := 'clash';
+        END;
+        RETURN NEXT;
+    END LOOP;
+END $$;

@@ -25,6 +25,7 @@ from s3proxy.store.checks import Checks
 from s3proxy.store.connection import connect
 from s3proxy.store.dsn import connection_arguments, resolved
 from s3proxy.store.pool import Pool
+from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.registry import BackendEntry, Registry
 from s3proxy.store.schema import apply_schema
 
@@ -137,6 +138,7 @@ async def open_context(
         yield Context(
             Checks(foundation.pool),
             Adoption(foundation.pool),
+            Rebuild(foundation.pool, config.ledger.grace_seconds),
             foundation.backends,
             foundation.installation_id,
             {

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from s3proxy.manager.ports import Backend
 from s3proxy.model import FoundObject
 from s3proxy.plan.adoption import Adopted
+from s3proxy.plan.rebuild import FoundCopy, HeldObject, KeyPlan
 
 
 class BackendSums(Protocol):
@@ -100,6 +101,71 @@ class Adoption(Protocol):
         ...
 
 
+class Rebuild(Protocol):
+    """``store.rebuild.Rebuild``. Every method may raise StoreUnavailable."""
+
+    async def forget(self, backends: Collection[str]) -> None:
+        """Nothing is noted of these backends."""
+        ...
+
+    async def note(self, page: Sequence[FoundCopy]) -> None:
+        """Note what was found; again does no harm."""
+        ...
+
+    async def installations(self, backends: Collection[str]) -> Mapping[str, int]:
+        """How many of the noted ones each installation has, most first."""
+        ...
+
+    async def is_empty(self) -> bool:
+        """Whether the ledger knows of no byte."""
+        ...
+
+    async def become(self, installation_id: str) -> str:
+        """Make an empty ledger that installation's; whose it is then."""
+        ...
+
+    async def keys(
+        self,
+        installations: Collection[str],
+        backends: Collection[str],
+        after: tuple[str, str],
+    ) -> Sequence[tuple[str, str]]:
+        """The next buckets and keys of which something is noted, in order."""
+        ...
+
+    async def copies(
+        self,
+        installations: Collection[str],
+        backends: Collection[str],
+        keys: Sequence[tuple[str, str]],
+    ) -> Mapping[tuple[str, str], Sequence[FoundCopy]]:
+        """What is noted of them and has no row now."""
+        ...
+
+    async def held(
+        self, keys: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], HeldObject]:
+        """The objects that the ledger has of these keys."""
+        ...
+
+    async def owners(self, part_ids: Collection[str]) -> Mapping[str, str]:
+        """Object ids by part id, for those parts that objects have."""
+        ...
+
+    async def taken(self, part_ids: Collection[str]) -> Mapping[tuple[str, str], bool]:
+        """Parts and backends with a claimed or live copy; whether it is live."""
+        ...
+
+    async def apply(self, plans: Sequence[KeyPlan]) -> Mapping[tuple[str, str], str]:
+        """
+        Carry plans out, all in one transaction.
+
+        :returns: ``done``, ``again`` where the ledger has another object by now, or
+            ``clash`` where a part is another object's; those two change nothing.
+        """
+        ...
+
+
 @frozen
 class Context:
     """
@@ -111,6 +177,7 @@ class Context:
 
     checks: Checks
     adoption: Adoption
+    rebuild: Rebuild
     backends: Mapping[str, Backend]
     installation_id: str
     buckets: Collection[str]

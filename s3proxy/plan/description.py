@@ -6,13 +6,18 @@ Providers give 2 KB for user metadata; what does not fit is left to the manifest
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 
+from attrs import frozen
+
 from s3proxy.model import Copy
+from s3proxy.plan.naming import parse_name
 
 #: Bytes of user metadata that every provider takes (names and values).
 METADATA_LIMIT_BYTES = 2048
+
+_META = "x-amz-meta-"
 
 INSTALLATION = "x-amz-meta-s3proxy-installation"
 BUCKET = "x-amz-meta-s3proxy-bucket"
@@ -101,6 +106,68 @@ def describe_manifest(
         OBJECT_ID: object_id,
         "content-type": "application/json",
     }
+
+
+@frozen
+class Described:
+    """
+    What a backend object of ours tells of itself: what the functions above sent.
+
+    :ivar user_metadata: The client's own.
+    :ivar upload_id: Of a part of an upload; None of an object's only part.
+    :ivar is_manifest: It is a manifest copy, of no part.
+    """
+
+    installation_id: str
+    bucket: str
+    key: str
+    copy_id: str
+    part_id: str
+    part_number: int
+    upload_id: str | None
+    is_manifest: bool
+    user_metadata: Mapping[str, str]
+
+
+def read_description(backend_key: str, metadata: Mapping[str, str]) -> Described | None:
+    """
+    Read what a backend object tells of itself.
+
+    :param metadata: By lower-case name without ``x-amz-meta-``.
+    :returns: None where it is none of ours, or tells too little.
+    """
+    name = parse_name(backend_key)
+    told = {f"{_META}{name}": value for name, value in metadata.items()}
+    installation_id, bucket = told.get(INSTALLATION), told.get(BUCKET)
+    if name is None or not installation_id or not bucket:
+        return None
+    shown, copy_id = name
+    try:
+        key = shown if shown is not None else _decoded(told[KEY])
+        is_manifest = told.get(KIND) == MANIFEST
+        part_id = "" if is_manifest else told[PART_ID]
+        part_number = 0 if is_manifest else int(told[PART_NUMBER])
+    except (KeyError, ValueError):
+        return None
+    return Described(
+        installation_id,
+        bucket,
+        key,
+        copy_id,
+        part_id,
+        part_number,
+        told.get(UPLOAD_ID),
+        is_manifest,
+        {
+            name: value
+            for name, value in metadata.items()
+            if not name.startswith("s3proxy-")
+        },
+    )
+
+
+def _decoded(key: str) -> str:
+    return urlsafe_b64decode(key + "=" * (-len(key) % 4)).decode()
 
 
 def _whose(copy: Copy, installation_id: str, bucket: str, key: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from s3proxy.store.checks import Checks
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
+from s3proxy.store.rebuild import Rebuild
 from tests.backend.conftest import now
 from tests.servers import S3Server
 from tests.store.conftest import Database, _schema, db, make_pool, pool
@@ -106,7 +107,13 @@ async def stage(
     yield Stage(
         db,
         Context(
-            Checks(pool), Adoption(pool), backends, installation_id, {BUCKET}, reactor
+            Checks(pool),
+            Adoption(pool),
+            Rebuild(pool, GRACE_SECONDS),
+            backends,
+            installation_id,
+            {BUCKET},
+            reactor,
         ),
         PostgresLedger(pool, LEASE_SECONDS, GRACE_SECONDS),
         Janitor(pool, 0.0, LATE_SECONDS),
