@@ -93,6 +93,7 @@ class ObjectWrite:
             part_number=1,
             content_type=op.content_type,
             user_metadata=op.user_metadata,
+            checksums=op.checksums,
         )
 
     async def commit(self, claim: Claim, md5: str, stored: Stored) -> ObjectInfo:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from s3proxy.model import Copy
 from s3proxy.plan.naming import parse_name
@@ -27,6 +27,8 @@ PART_NUMBER = "x-amz-meta-s3proxy-part-number"
 UPLOAD_ID = "x-amz-meta-s3proxy-upload-id"
 OBJECT_ID = "x-amz-meta-s3proxy-object-id"
 KIND = "x-amz-meta-s3proxy-kind"
+#: Before the algorithm's name.
+CHECKSUM = "x-amz-meta-s3proxy-checksum-"
 
 #: What S3 says of an object that was stored without a type.
 NO_TYPE = "binary/octet-stream"
@@ -45,6 +47,7 @@ def describe(
     content_type: str | None,
     user_metadata: Mapping[str, str],
     upload_id: str | None = None,
+    checksums: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """
     Headers to store with a copy.
@@ -52,6 +55,9 @@ def describe(
     The key goes along only where the backend key does not show it. The client's own
     metadata go along, all or none, where they fit and are plain ASCII. With an object's
     only part a type goes along always, if only S3's own for none: backends guess one.
+
+    :param checksums: Those that are known before the body; one in a trailer is not, and
+        a rebuild does without.
     """
     headers = {
         **_whose(copy, installation_id, bucket, key),
@@ -60,6 +66,8 @@ def describe(
     }
     if upload_id is not None:
         headers[UPLOAD_ID] = upload_id
+    for algorithm, checksum in (checksums or {}).items():
+        headers[f"{CHECKSUM}{algorithm}"] = checksum
     theirs = {f"x-amz-meta-{name}": value for name, value in user_metadata.items()}
     plain = all(
         value.isascii() and value.isprintable() and not name.startswith("s3proxy-")
@@ -114,6 +122,7 @@ class Described:
     What a backend object of ours tells of itself: what the functions above sent.
 
     :ivar user_metadata: The client's own.
+    :ivar checksums: Algorithm to base64 value, as verified.
     :ivar upload_id: Of a part of an upload; None of an object's only part.
     :ivar is_manifest: It is a manifest copy, of no part.
     """
@@ -127,6 +136,7 @@ class Described:
     upload_id: str | None
     is_manifest: bool
     user_metadata: Mapping[str, str]
+    checksums: Mapping[str, str] = field(factory=dict)
 
 
 def read_description(backend_key: str, metadata: Mapping[str, str]) -> Described | None:
@@ -162,6 +172,11 @@ def read_description(backend_key: str, metadata: Mapping[str, str]) -> Described
             name: value
             for name, value in metadata.items()
             if not name.startswith("s3proxy-")
+        },
+        {
+            name.removeprefix(CHECKSUM): value
+            for name, value in told.items()
+            if name.startswith(CHECKSUM)
         },
     )
 

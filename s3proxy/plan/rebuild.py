@@ -358,7 +358,7 @@ def _plain(copy: FoundCopy) -> RebuiltObject:
         last_modified=modified,
         headers=found.headers,
         user_metadata=told.user_metadata,
-        checksums=found.checksums,
+        checksums=told.checksums or found.checksums,
     )
     part = ManifestPart(1, told.part_id, 0, found.size_bytes, found.md5 or "")
     return RebuiltObject(info, {}, (part,))
