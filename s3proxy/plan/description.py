@@ -159,6 +159,8 @@ def read_description(backend_key: str, metadata: Mapping[str, str]) -> Described
         part_number = 0 if is_manifest else int(told[PART_NUMBER])
     except (KeyError, ValueError):
         return None
+    if not key:
+        return None
     return Described(
         installation_id,
         bucket,

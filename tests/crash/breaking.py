@@ -25,6 +25,7 @@ from s3proxy.store.connection import QuietConnection
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
+from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import App
 from tests.crash.statements import Statements
@@ -63,6 +64,9 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (S3Backend, "inspect", "inspect"),
     (S3Backend, "delete_unchanged", "delete_unchanged"),
     (Adoption, "adopt", "adopt"),
+    (Rebuild, "note", "rebuild_note"),
+    (Rebuild, "become", "rebuild_become"),
+    (Rebuild, "apply", "rebuild"),
     (S3Upload, "write", "write"),
     (S3Upload, "finish", "finish"),
     (App, "_send", "answer"),
@@ -80,6 +84,7 @@ SENT = {
     "SELECT ledger_commit_manifest(": "manifest_commit.sent",
     "SELECT ledger_collected(": "collected.sent",
     "FROM ledger_adopt(": "adopt.sent",
+    "FROM ledger_rebuild(": "rebuild.sent",
 }
 
 ROUNDS = ("reap", "collect", "collect_adopted", "expire", "manifest_take")

@@ -99,7 +99,7 @@ class BreakableDaemon(Daemon):
         self, *options: str, point: str = "", page: int = 1000
     ) -> subprocess.CompletedProcess[str]:
         """
-        Run ``sync`` with backend a; it dies when it gets to *point*.
+        Run ``sync``; it dies when it gets to *point*.
 
         :param page: How many keys a page of the listing has.
         """
@@ -109,7 +109,7 @@ class BreakableDaemon(Daemon):
             assert point in POINTS
             order.write_text(f"{point} kill")
         environment = {ENVIRONMENT: str(order), PAGE_ENVIRONMENT: str(page)}
-        done = self.run("sync", "--backend", "a", *options, environment=environment)
+        done = self.run("sync", *options, environment=environment)
         assert bool(point) == (done.returncode == -signal.SIGKILL), done.stderr
         return done
 

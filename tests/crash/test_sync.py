@@ -34,13 +34,13 @@ def listed(ground: Ground) -> dict[str, str]:
 def test_killed_within_a_page(ground: Ground, point: str) -> None:
     """S1: of the page there is nothing, or all of it; the next run does the rest."""
     held = store(ground, ["a", "b", "c"])
-    ground.daemon.sync("--prefix", ground.prefix, point=point)
+    ground.daemon.sync("--backend", "a", "--prefix", ground.prefix, point=point)
     ground.check_counters()
     if point == "adopt.sent":
         wait_until(lambda: len(listed(ground)) in (0, 3), "all of it or nothing")
     else:
         assert listed(ground) == {}
-    done = ground.daemon.sync("--prefix", ground.prefix)
+    done = ground.daemon.sync("--backend", "a", "--prefix", ground.prefix)
     assert done.returncode == 0
     assert listed(ground) == {key: md5(data).hexdigest() for key, data in held.items()}
     for key, data in held.items():
@@ -51,10 +51,12 @@ def test_killed_within_a_page(ground: Ground, point: str) -> None:
 def test_killed_between_pages(ground: Ground) -> None:
     """S1: whole pages are left, and the next run does not look at theirs again."""
     held = store(ground, [f"{n:02}" for n in range(25)])
-    ground.daemon.sync("--prefix", ground.prefix, point="adopt.after", page=10)
+    ground.daemon.sync(
+        "--backend", "a", "--prefix", ground.prefix, point="adopt.after", page=10
+    )
     assert len(listed(ground)) == 10
     ground.check_counters()
-    done = ground.daemon.sync("--prefix", ground.prefix, page=10)
+    done = ground.daemon.sync("--backend", "a", "--prefix", ground.prefix, page=10)
     assert "imported 15 objects" in done.stdout
     assert "skipped 10," in done.stdout
     for key, data in held.items():
@@ -69,14 +71,14 @@ def test_killed_between_pages(ground: Ground) -> None:
 def test_killed_while_a_copy_is_deleted(ground: Ground, point: str) -> None:
     """What was taken in and is deleted stays deleted, whatever sync meets (S2)."""
     (key,) = store(ground, ["a"])
-    ground.daemon.sync("--prefix", ground.prefix)
+    ground.daemon.sync("--backend", "a", "--prefix", ground.prefix)
     assert list(listed(ground)) == [key]
     assert ground.history.delete(ground.client, key) == 204
     ground.daemon.arm(point)
     ground.pass_time()
     ground.daemon.wait_killed()
     ground.check_counters()
-    done = ground.daemon.sync("--prefix", ground.prefix)
+    done = ground.daemon.sync("--backend", "a", "--prefix", ground.prefix)
     assert "imported 0 objects" in done.stdout, done.stdout
     ground.restart()
     assert listed(ground) == {}
@@ -87,7 +89,7 @@ def test_killed_while_a_copy_is_deleted(ground: Ground, point: str) -> None:
 def test_what_has_changed_is_left(ground: Ground) -> None:
     """The daemon's collector tells it, and lets it go; its bytes stay."""
     (key,) = store(ground, ["changed"])
-    ground.daemon.sync("--prefix", ground.prefix)
+    ground.daemon.sync("--backend", "a", "--prefix", ground.prefix)
     ground.client.delete_object(Bucket=BUCKET, Key=key)
     bucket, client = ground.backends[0].bucket, ground.s3server.client
     client.put_object(Bucket=bucket, Key=key, Body=b"somebody's")
@@ -99,7 +101,7 @@ def test_what_has_changed_is_left(ground: Ground) -> None:
     assert "has changed there since: it is left alone" in ground.daemon.log.read_text()
     assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == b"somebody's"
     assert ground.states() == {}
-    ground.daemon.sync("--prefix", ground.prefix)
+    ground.daemon.sync("--backend", "a", "--prefix", ground.prefix)
     ground.history.taken_in(key, b"somebody's")
     ground.verify()
 
@@ -131,15 +133,35 @@ def test_a_storm_of_overwrites_and_deletes(grounds: Grounds) -> None:
             for n in range(3)
         ]
         for point in ("adopt.after", "adopt.sent", "inspect.after", "adopt.after"):
-            ground.daemon.sync(point=point, page=9)
-        ground.daemon.sync(page=9)
+            ground.daemon.sync("--backend", "a", point=point, page=9)
+        ground.daemon.sync("--backend", "a", page=9)
         for each in workers:
             each.result(60)
         assert len(statuses) == len(held)
         assert set(statuses) <= {200, 204}
-        ground.daemon.sync(page=9)
+        ground.daemon.sync("--backend", "a", page=9)
         ground.settle()
-        ground.daemon.sync(page=9)
+        ground.daemon.sync("--backend", "a", page=9)
+        ground.verify()
+
+
+@pytest.mark.parametrize("point", ["rebuild_become.after", "rebuild.sent"])
+def test_a_rebuild_that_is_killed(grounds: Grounds, point: str) -> None:
+    """Whole pages are left, or nothing; the next run does the rest."""
+    with ExitStack() as stack:
+        ground = grounds.make(stack, {"a": 0})
+        for number in range(3):
+            key = f"{ground.prefix}{number}"
+            assert ground.history.put(ground.client, key, b"x" * number) == 200
+        ground.daemon.terminate()
+        tables = "objects, object_parts, object_locations"
+        ground.query(f"TRUNCATE {tables}")
+        ground.query("UPDATE installation SET installation_id = 'another'")
+        ground.daemon.sync("--rebuild", point=point)
+        ground.check_counters()
+        done = ground.daemon.sync("--rebuild")
+        assert done.returncode == 0, done.stdout
+        ground.daemon.start()
         ground.verify()
 
 
