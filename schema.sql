@@ -100,6 +100,8 @@ ALTER TABLE object_parts
 --   garbage    was live; to be deleted after due_at
 --   abandoned  a claim that did not commit; to be deleted after due_at, and, where
 --              delete_twice says that its body may still land, once more later
+--
+-- Where is_adopted, the key is not ours and may be used again by anybody (section 9).
 CREATE TABLE IF NOT EXISTS object_locations (
     copy_id      text        COLLATE "C" PRIMARY KEY,
     part_id      text        COLLATE "C" NOT NULL,
@@ -118,13 +120,15 @@ CREATE TABLE IF NOT EXISTS object_locations (
     -- Of garbage: whose bytes it was (pins). Of a live manifest copy: whose it is.
     object_id    text        COLLATE "C",
     is_manifest  boolean     NOT NULL DEFAULT false,  -- no part's bytes (section 8)
+    is_adopted   boolean     NOT NULL DEFAULT false,
     created_at   timestamptz NOT NULL DEFAULT now(),
     UNIQUE (backend_name, backend_key),
     CHECK ((state = 'live') = (due_at IS NULL))
 );
 -- Columns that the table of an earlier version lacks.
 ALTER TABLE object_locations
-    ADD COLUMN IF NOT EXISTS is_manifest boolean NOT NULL DEFAULT false;
+    ADD COLUMN IF NOT EXISTS is_manifest boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS is_adopted boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS object_locations_part ON object_locations (part_id);
 -- A part has at most one claimed or live copy per backend.
 CREATE UNIQUE INDEX IF NOT EXISTS object_locations_one_copy
@@ -152,6 +156,7 @@ CREATE TABLE IF NOT EXISTS multipart_uploads (
     tags          jsonb       NOT NULL DEFAULT '{}',
     checksum_algorithm text,
     checksum_type text,
+    is_rebuilt    boolean     NOT NULL DEFAULT false,  -- of a lost ledger (section 10)
     answer        jsonb,       -- of a completed one: what a repeat is told
     created_at    timestamptz NOT NULL DEFAULT now(),
     ended_at      timestamptz
@@ -160,6 +165,7 @@ CREATE TABLE IF NOT EXISTS multipart_uploads (
 ALTER TABLE multipart_uploads
     ADD COLUMN IF NOT EXISTS checksum_algorithm text,
     ADD COLUMN IF NOT EXISTS checksum_type text,
+    ADD COLUMN IF NOT EXISTS is_rebuilt boolean NOT NULL DEFAULT false,
     ADD COLUMN IF NOT EXISTS ended_at timestamptz;
 CREATE INDEX IF NOT EXISTS multipart_uploads_created
     ON multipart_uploads (created_at);
@@ -645,7 +651,8 @@ $$;
 
 -- Rule 20: take due garbage of one backend, for p_hold and longer at each failure.
 -- attempts is the token that ledger_collected wants back: a worker that was slow
--- finds it changed.
+-- finds it changed. Adopted copies are for ledger_collect_adopted alone: a daemon of an
+-- earlier version calls this one, and would delete without comparing.
 CREATE OR REPLACE FUNCTION ledger_collect(
     p_backend text, p_limit integer, p_hold interval, p_lease interval)
 RETURNS TABLE (o_copy_id text, o_attempts integer, o_backend_key text,
@@ -653,7 +660,7 @@ RETURNS TABLE (o_copy_id text, o_attempts integer, o_backend_key text,
 LANGUAGE sql AS $$
     WITH due AS (
         SELECT l.copy_id FROM object_locations l
-         WHERE l.backend_name = p_backend
+         WHERE l.backend_name = p_backend AND NOT l.is_adopted
            AND l.state IN ('garbage', 'abandoned') AND l.due_at <= clock_timestamp()
            AND ledger_is_settled(p_lease)
            AND NOT EXISTS (SELECT 1 FROM read_pins r
@@ -669,7 +676,8 @@ LANGUAGE sql AS $$
 $$;
 
 -- The backend has confirmed that these keys are gone. One that is to be deleted twice
--- waits for p_late and comes again; the others are forgotten, which frees their bytes.
+-- waits for p_late and comes again; an adopted one leaves a tombstone without bytes for
+-- as long (rule 36); the others are forgotten, which frees their bytes.
 CREATE OR REPLACE FUNCTION ledger_collected(
     p_copy_ids text[], p_attempts integer[], p_late interval)
 RETURNS bigint LANGUAGE sql AS $$
@@ -682,12 +690,20 @@ RETURNS bigint LANGUAGE sql AS $$
           FROM done d
          WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
            AND l.state = 'abandoned' AND l.delete_twice),
+    buried AS (
+        UPDATE object_locations l
+           SET state = 'abandoned', size_bytes = 0, due_at = clock_timestamp() + p_late
+          FROM done d
+         WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
+           AND l.state = 'garbage' AND l.is_adopted
+        RETURNING 1),
     gone AS (
         DELETE FROM object_locations l USING done d
          WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
            AND l.state IN ('garbage', 'abandoned') AND NOT l.delete_twice
+           AND NOT l.is_adopted
         RETURNING 1)
-    SELECT count(*) FROM gone
+    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM buried)
 $$;
 
 -- 7. Multipart uploads ---------------------------------------------------------------------
@@ -973,7 +989,8 @@ BEGIN
 END $$;
 
 -- Abort at most p_limit open uploads older than p_max_age, and forget ended ones whose
--- stored answer nobody is owed any more. Returns how many were aborted.
+-- stored answer nobody is owed any more. Rebuilt ones stay until somebody decides: they
+-- may be objects whose manifest was lost. Returns how many were aborted.
 CREATE OR REPLACE FUNCTION ledger_expire_uploads(
     p_max_age interval, p_keep_answer interval, p_limit integer)
 RETURNS bigint LANGUAGE plpgsql AS $$
@@ -983,7 +1000,8 @@ DECLARE
 BEGIN
     FOR stale IN
         SELECT u.upload_id FROM multipart_uploads u
-         WHERE u.state = 'open' AND u.created_at < clock_timestamp() - p_max_age
+         WHERE u.state = 'open' AND NOT u.is_rebuilt
+           AND u.created_at < clock_timestamp() - p_max_age
          ORDER BY u.created_at LIMIT p_limit FOR UPDATE SKIP LOCKED
     LOOP
         PERFORM ledger_abort_locked(stale);
@@ -1155,4 +1173,315 @@ BEGIN
      WHERE bucket = p_bucket AND state = 'claimed';
     UPDATE buckets SET deleted_at = clock_timestamp() WHERE bucket = p_bucket;
     RETURN 'deleted';
+END $$;
+
+-- 10. Adopted copies ----------------------------------------------------------------------
+--
+-- What sync takes in keeps the key that it has on its backend. That key is not unique by
+-- construction: anybody may use it again. So the row keeps the backend's ETag, a delete
+-- compares it, and after the delete the row stays a while as a tombstone (state
+-- 'abandoned', no bytes), since a DELETE of ours may still land (rules 34 to 36).
+
+-- What adopting would do with each object of a page: a JSON array of objects with key,
+-- size_bytes, etag and, for ledger_adopt, md5, content_type, headers, user_metadata,
+-- checksums, last_modified and version_id. o_outcome:
+--   'imported'  a new object of that key
+--   'copied'    one more copy of an object that is held on another backend; o_part_id
+--   'known'     the backend's key has a row already, in some state
+--   'differs'   the key is held with another size or ETag
+--   'several'   it is held in several parts, of which this is none
+--   'doubled'   it is held on this backend already, under another key
+CREATE OR REPLACE FUNCTION ledger_adoption(p_backend text, p_bucket text, p_page jsonb)
+RETURNS TABLE (o_key text, o_outcome text, o_part_id text)
+LANGUAGE sql STABLE AS $$
+    SELECT e.key,
+           CASE WHEN EXISTS (SELECT 1 FROM object_locations l
+                              WHERE l.backend_name = p_backend
+                                AND l.backend_key = e.key) THEN 'known'
+                WHEN o.object_id IS NULL THEN 'imported'
+                WHEN o.size_bytes <> e.size_bytes OR o.etag <> e.etag THEN 'differs'
+                WHEN held.parts_count <> 1 THEN 'several'
+                WHEN EXISTS (SELECT 1 FROM object_locations l
+                              WHERE l.part_id = held.part_id
+                                AND l.backend_name = p_backend
+                                AND l.state IN ('claimed', 'live')) THEN 'doubled'
+                ELSE 'copied' END,
+           held.part_id
+      FROM jsonb_to_recordset(p_page) AS e (key text, size_bytes bigint, etag text)
+      LEFT JOIN objects o ON o.bucket = p_bucket AND o.object_key = e.key
+      LEFT JOIN LATERAL (SELECT count(*) AS parts_count, min(a.part_id) AS part_id
+                           FROM object_parts a
+                          WHERE a.object_id = o.object_id) held ON true
+$$;
+
+-- Rule 34: take a page of a backend's objects in where they are, whatever the limit.
+-- o_outcome as of ledger_adoption, or 'again' where somebody else was there meanwhile.
+CREATE OR REPLACE FUNCTION ledger_adopt(p_backend text, p_bucket text, p_page jsonb)
+RETURNS TABLE (o_key text, o_outcome text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- Two that adopt one key for two buckets would meet in a unique index.
+    PERFORM pg_advisory_xact_lock(hashtext('ledger_adopt'), hashtext(p_backend));
+    PERFORM 1 FROM objects o
+      WHERE o.bucket = p_bucket
+        AND o.object_key IN (SELECT e.key FROM jsonb_to_recordset(p_page)
+                                                 AS e (key text))
+      ORDER BY o.object_key FOR UPDATE;
+    RETURN QUERY
+    WITH verdict AS MATERIALIZED (
+        SELECT * FROM ledger_adoption(p_backend, p_bucket, p_page)),
+    entry AS MATERIALIZED (
+        SELECT e.*, v.o_outcome AS outcome, ledger_ulid() AS object_id,
+               coalesce(v.o_part_id, ledger_ulid()) AS part_id,
+               ledger_ulid() AS copy_id
+          FROM jsonb_to_recordset(p_page)
+            AS e (key text, size_bytes bigint, etag text, md5 text, content_type text,
+                  headers jsonb, user_metadata jsonb, checksums jsonb,
+                  last_modified timestamptz, version_id text)
+          JOIN verdict v ON v.o_key = e.key
+         WHERE v.o_outcome IN ('imported', 'copied')),
+    made AS (
+        INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag,
+                             content_type, headers, user_metadata, checksums,
+                             last_modified)
+        SELECT p_bucket, e.key, e.object_id, e.size_bytes, e.etag, e.content_type,
+               e.headers, e.user_metadata, e.checksums, e.last_modified
+          FROM entry e WHERE e.outcome = 'imported'
+         ORDER BY e.key COLLATE "C"
+        ON CONFLICT DO NOTHING
+        RETURNING object_key),
+    parts AS (
+        INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes,
+                                  size_bytes, md5)
+        SELECT e.object_id, 1, e.part_id, 0, e.size_bytes, e.md5
+          FROM entry e JOIN made m ON m.object_key = e.key),
+    copies AS (
+        INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,
+                                      bucket, object_key, size_bytes, state,
+                                      backend_etag, version_id, is_adopted)
+        SELECT e.copy_id, e.part_id, p_backend, e.key, p_bucket, e.key, e.size_bytes,
+               'live', e.etag, e.version_id, true
+          FROM entry e
+         WHERE e.outcome = 'copied' OR e.key IN (SELECT m.object_key FROM made m)
+        ON CONFLICT DO NOTHING
+        RETURNING backend_key)
+    SELECT v.o_key,
+           CASE WHEN v.o_outcome IN ('imported', 'copied') AND c.backend_key IS NULL
+                THEN 'again' ELSE v.o_outcome END
+      FROM verdict v LEFT JOIN copies c ON c.backend_key = v.o_key;
+END $$;
+
+-- Rule 35: take due garbage among the adopted copies of one backend, as ledger_collect
+-- does with the others, and forget tombstones that are due.
+CREATE OR REPLACE FUNCTION ledger_collect_adopted(
+    p_backend text, p_limit integer, p_hold interval, p_lease interval)
+RETURNS TABLE (o_copy_id text, o_attempts integer, o_backend_key text,
+               o_version_id text, o_backend_etag text, o_size_bytes bigint)
+LANGUAGE sql AS $$
+    WITH due AS (
+        SELECT l.copy_id FROM object_locations l
+         WHERE l.backend_name = p_backend AND l.is_adopted
+           AND l.state = 'garbage' AND l.due_at <= clock_timestamp()
+           AND ledger_is_settled(p_lease)
+           AND NOT EXISTS (SELECT 1 FROM read_pins r
+                            WHERE r.object_id = l.object_id
+                              AND r.until > clock_timestamp())
+         ORDER BY l.due_at LIMIT p_limit FOR UPDATE SKIP LOCKED),
+    forgotten AS (
+        DELETE FROM object_locations l
+         WHERE l.backend_name = p_backend AND l.is_adopted
+           AND l.state = 'abandoned' AND l.due_at <= clock_timestamp())
+    UPDATE object_locations l
+       SET attempts = l.attempts + 1,
+           due_at = clock_timestamp()
+                    + least(p_hold * power(2, least(l.attempts, 20)), '1 hour')
+      FROM due WHERE l.copy_id = due.copy_id
+    RETURNING l.copy_id, l.attempts, l.backend_key, l.version_id, l.backend_etag,
+              l.size_bytes
+$$;
+
+-- The backend holds something else under these keys: it is not ours, and nothing is
+-- charged for it any more.
+CREATE OR REPLACE FUNCTION ledger_let_go(p_copy_ids text[], p_attempts integer[])
+RETURNS bigint LANGUAGE sql AS $$
+    WITH gone AS (
+        DELETE FROM object_locations l
+         USING unnest(p_copy_ids, p_attempts) AS d (copy_id, attempts)
+         WHERE l.copy_id = d.copy_id AND l.attempts = d.attempts
+           AND l.state = 'garbage' AND l.is_adopted
+        RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
+-- 11. Rebuilding a lost ledger ---------------------------------------------------------------
+--
+-- sync --rebuild first notes what the backends' objects say of themselves, then takes
+-- it in key by key, once all of a key is known (rules 37 to 39).
+
+-- Scratch: emptied when a rebuild begins and when it ends. entry is what
+-- store/rebuild.py writes and reads.
+CREATE TABLE IF NOT EXISTS rebuild_found (
+    backend_name    text  COLLATE "C" NOT NULL,
+    backend_key     text  COLLATE "C" NOT NULL,
+    installation_id text  NOT NULL,
+    bucket          text  COLLATE "C" NOT NULL,
+    object_key      text  COLLATE "C" NOT NULL,
+    entry           jsonb NOT NULL,
+    PRIMARY KEY (backend_name, backend_key)
+);
+CREATE INDEX IF NOT EXISTS rebuild_found_key ON rebuild_found (bucket, object_key);
+
+-- Rows of copies that were found. One whose id is taken (a person copied the backend
+-- object) gets a new one.
+CREATE OR REPLACE FUNCTION ledger_put_found(
+    p_bucket text, p_key text, p_copies jsonb, p_grace interval)
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at, backend_etag,
+                                  version_id, object_id, is_manifest)
+    SELECT CASE WHEN c.copy_id IS NULL
+                  OR EXISTS (SELECT 1 FROM object_locations l
+                              WHERE l.copy_id = c.copy_id)
+                THEN ledger_ulid() ELSE c.copy_id END,
+           coalesce(c.part_id, ledger_ulid()), c.backend_name, c.backend_key, p_bucket,
+           p_key, c.size_bytes, c.state,
+           CASE WHEN c.state = 'garbage' THEN clock_timestamp() + p_grace END,
+           c.etag, c.version_id, c.object_id, c.is_manifest
+      FROM jsonb_to_recordset(p_copies)
+        AS c (copy_id text, part_id text, backend_name text, backend_key text,
+              size_bytes bigint, state text, etag text, version_id text,
+              object_id text, is_manifest boolean)
+    ON CONFLICT DO NOTHING
+$$;
+
+-- An object as its backend objects and manifest tell it, in the place of p_existing.
+-- Whether nobody else was there meanwhile.
+CREATE OR REPLACE FUNCTION ledger_put_rebuilt(
+    p_bucket text, p_key text, p_existing text, p_object jsonb, p_parts jsonb,
+    p_grace interval)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    gone text;
+BEGIN
+    IF p_existing IS NOT NULL THEN
+        PERFORM ledger_discard(p_existing, p_grace);
+        DELETE FROM objects o WHERE o.bucket = p_bucket AND o.object_key = p_key;
+    END IF;
+    INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag, content_type,
+                         headers, user_metadata, tags, checksums, last_modified)
+    SELECT p_bucket, p_key, n.object_id, n.size_bytes, n.etag, n.content_type,
+           n.headers, n.user_metadata, n.tags, n.checksums, n.last_modified
+      FROM jsonb_to_record(p_object)
+        AS n (object_id text, size_bytes bigint, etag text, content_type text,
+              headers jsonb, user_metadata jsonb, tags jsonb, checksums jsonb,
+              last_modified timestamptz)
+    ON CONFLICT (bucket, object_key) DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- Parts that an earlier rebuild, without the manifest, has put into an upload.
+    FOR gone IN
+        WITH moved AS (
+            DELETE FROM multipart_parts m
+             USING jsonb_to_recordset(p_parts) AS p (part_id text)
+             WHERE m.part_id = p.part_id RETURNING m.upload_id)
+        SELECT DISTINCT upload_id FROM moved
+    LOOP
+        PERFORM ledger_abort_locked(gone);
+    END LOOP;
+    INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
+                              md5)
+    SELECT p_object ->> 'object_id', p.part_number, p.part_id, p.offset_bytes,
+           p.size_bytes, p.md5
+      FROM jsonb_to_recordset(p_parts)
+        AS p (part_number integer, part_id text, offset_bytes bigint, size_bytes bigint,
+              md5 text);
+    RETURN true;
+END $$;
+
+-- Parts of an upload of which no manifest tells: an open upload, which does not expire.
+CREATE OR REPLACE FUNCTION ledger_put_unfinished(
+    p_bucket text, p_key text, p_upload_id text, p_parts jsonb, p_grace interval)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    is_open boolean;
+    copies jsonb;
+BEGIN
+    INSERT INTO multipart_uploads (upload_id, bucket, object_key, is_rebuilt)
+    VALUES (p_upload_id, p_bucket, p_key, true) ON CONFLICT DO NOTHING;
+    SELECT u.state = 'open' INTO is_open FROM multipart_uploads u
+      WHERE u.upload_id = p_upload_id FOR UPDATE;
+    WITH kept AS (
+        INSERT INTO multipart_parts (upload_id, part_number, part_id, etag, size_bytes)
+        SELECT p_upload_id, p.part_number, p.part_id, p.md5, p.size_bytes
+          FROM jsonb_to_recordset(p_parts)
+            AS p (part_number integer, part_id text, md5 text, size_bytes bigint)
+         WHERE is_open
+        ON CONFLICT DO NOTHING RETURNING part_id)
+    SELECT coalesce(jsonb_agg(c.copy || jsonb_build_object('state',
+                   CASE WHEN k.part_id IS NULL THEN 'garbage' ELSE 'live' END)), '[]')
+      INTO copies
+      FROM jsonb_to_recordset(p_parts) AS p (part_id text, copies jsonb)
+     CROSS JOIN LATERAL jsonb_array_elements(p.copies) AS c (copy)
+      LEFT JOIN kept k ON k.part_id = p.part_id;
+    PERFORM ledger_put_found(p_bucket, p_key, copies, p_grace);
+END $$;
+
+-- Rule 39: carry out what plan/rebuild.py has decided for a page of keys, each of which
+-- must still be what it has seen. o_outcome: 'done', 'again' (somebody else was there)
+-- or 'clash' (a part of it belongs to another key).
+CREATE OR REPLACE FUNCTION ledger_rebuild(p_page jsonb, p_grace interval)
+RETURNS TABLE (o_bucket text, o_key text, o_outcome text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    entry record;
+    upload record;
+    existing text;
+BEGIN
+    FOR entry IN
+        SELECT * FROM jsonb_to_recordset(p_page)
+            AS e (bucket text, key text, seen text, object jsonb, parts jsonb,
+                  copies jsonb, uploads jsonb)
+         ORDER BY e.bucket COLLATE "C", e.key COLLATE "C"
+    LOOP
+        o_bucket := entry.bucket;
+        o_key := entry.key;
+        SELECT o.object_id INTO existing FROM objects o
+          WHERE o.bucket = entry.bucket AND o.object_key = entry.key FOR UPDATE;
+        IF existing IS DISTINCT FROM entry.seen THEN
+            o_outcome := 'again';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
+        BEGIN
+            o_outcome := 'done';
+            IF entry.object IS NOT NULL
+               AND NOT ledger_put_rebuilt(entry.bucket, entry.key, existing,
+                                          entry.object, entry.parts, p_grace)
+            THEN
+                o_outcome := 'again';
+            ELSE
+                PERFORM ledger_put_found(entry.bucket, entry.key, entry.copies, p_grace);
+                -- A manifest copy that was found beside an object that is kept is garbage.
+                UPDATE objects o
+                   SET manifest_wanted_at = clock_timestamp(),
+                       manifest_due_at = clock_timestamp()
+                 WHERE o.bucket = entry.bucket AND o.object_key = entry.key
+                   AND strpos(o.etag, '-') > 0 AND o.manifest_wanted_at IS NULL
+                   AND NOT EXISTS (SELECT 1 FROM object_locations l
+                                    WHERE l.object_id = o.object_id
+                                      AND l.is_manifest AND l.state = 'live');
+                FOR upload IN SELECT * FROM jsonb_to_recordset(entry.uploads)
+                                  AS u (upload_id text, parts jsonb)
+                LOOP
+                    PERFORM ledger_put_unfinished(entry.bucket, entry.key,
+                                                  upload.upload_id, upload.parts,
+                                                  p_grace);
+                END LOOP;
+            END IF;
+        EXCEPTION WHEN unique_violation THEN
+            o_outcome := 'clash';
+        END;
+        RETURN NEXT;
+    END LOOP;
 END $$;

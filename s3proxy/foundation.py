@@ -20,10 +20,12 @@ from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
 from s3proxy.errors import StoreError, StoreUnavailable
+from s3proxy.store.adoption import Adoption
 from s3proxy.store.checks import Checks
 from s3proxy.store.connection import connect
 from s3proxy.store.dsn import connection_arguments, resolved
 from s3proxy.store.pool import Pool
+from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.registry import BackendEntry, Registry
 from s3proxy.store.schema import apply_schema
 
@@ -106,22 +108,41 @@ async def register(foundation: Foundation, accept_moved: Collection[str]) -> Non
 
     :raises BackendMoved: One is not where the ledger has its bytes.
     """
-    await foundation.registry.register(
-        [
-            BackendEntry(each.name, each.identity, each.quota_bytes)
-            for each in foundation.configs
-        ],
-        accept_moved,
-    )
+    await foundation.registry.register(_entries(foundation), accept_moved)
+
+
+def _entries(foundation: Foundation) -> list[BackendEntry]:
+    return [
+        BackendEntry(each.name, each.identity, each.quota_bytes)
+        for each in foundation.configs
+    ]
 
 
 @asynccontextmanager
-async def open_context(config: Config, *, reactor: Any) -> AsyncIterator[Context]:
-    """What a subcommand needs, closed after it."""
+async def open_context(
+    config: Config, *, reactor: Any, writes: bool | None = None
+) -> AsyncIterator[Context]:
+    """
+    What a subcommand needs, closed after it.
+
+    :param writes: Whether it writes rows, for which the ledger must know the backends;
+        None for one that only compares, wherever the backends have gone.
+    :raises BackendMoved: As of :func:`register`.
+    """
     foundation = await open_foundation(config, reactor=reactor)
     try:
+        if writes:
+            await register(foundation, ())
+        elif writes is not None:
+            await foundation.registry.check(_entries(foundation), ())
         yield Context(
-            Checks(foundation.pool), foundation.backends, foundation.installation_id
+            Checks(foundation.pool),
+            Adoption(foundation.pool),
+            Rebuild(foundation.pool, config.ledger.grace_seconds),
+            foundation.backends,
+            foundation.installation_id,
+            {*config.buckets, *await foundation.registry.names()},
+            reactor,
         )
     finally:
         await foundation.close()

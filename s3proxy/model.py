@@ -60,8 +60,38 @@ class Copy:
 
 
 @frozen
+class FoundObject:
+    """
+    What a backend says of one of its objects, whoever stored it.
+
+    :ivar etag: Without quotes; None where the backend tells none.
+    :ivar md5: The bytes' MD5 in hex, where the ETag can be one; else None.
+    :ivar last_modified: None where the backend tells none that can be read.
+    :ivar headers: As of :class:`ObjectInfo`; so are *user_metadata* and *checksums*.
+    :ivar version_id: On a versioned backend.
+    :ivar is_archived: It must be restored before it can be read.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str | None
+    md5: str | None
+    last_modified: datetime | None
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(factory=dict)
+    user_metadata: Mapping[str, str] = field(factory=dict)
+    checksums: Mapping[str, str] = field(factory=dict)
+    version_id: str | None = None
+    is_archived: bool = False
+
+
+@frozen
 class Part:
-    """A run of an object's bytes, and where its live copies are."""
+    """
+    A run of an object's bytes, and where its live copies are.
+
+    :ivar md5: In hex; empty where nobody knows it, as of some adopted objects.
+    """
 
     part_id: str
     part_number: int

@@ -59,18 +59,43 @@ class SyncOptions(_Common):
     """``sync``: take objects of a backend's bucket into the ledger."""
 
     optParameters: ClassVar[list[list[Any]]] = [
-        ["backend", None, None, "Backend whose objects are taken in (required)."],
         ["prefix", None, "", "Only keys with this prefix."],
+        ["bucket", None, None, "Bucket in which they appear [default: the first]."],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
         ["dry-run", None, "Tell what would be taken in; write nothing."],
+        ["rebuild", None, "Rebuild a lost ledger from this proxy's own objects."],
     ]
-    longdesc = "Not there yet: comes in a later version."
+    longdesc = (
+        "Takes the objects of a backend's bucket in where they are; no byte moves. "
+        "With --rebuild, takes in those that this proxy has stored, on all backends or "
+        "the named ones. Can be broken off and run again, and a daemon may run "
+        "meanwhile. Exit code 0: all taken in; 1: conflicts or objects that cannot be; "
+        "2: could not be done."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.backends: list[str] = []
+        self.installations: list[str] = []
+
+    def opt_backend(self, name: str) -> None:
+        """Backend whose objects are taken in. Repeatable with --rebuild."""
+        self.backends.append(name)
+
+    def opt_installation(self, installation_id: str) -> None:
+        """Whose objects --rebuild takes in. Repeatable."""
+        self.installations.append(installation_id)
 
     def postOptions(self) -> None:
-        """:raises UsageError: ``--backend`` is missing."""
-        if not self["backend"]:
-            raise usage.UsageError("sync: --backend NAME is required")
+        """:raises UsageError: Options are missing, or do not go together."""
+        if self["rebuild"]:
+            if self["prefix"] or self["bucket"]:
+                raise usage.UsageError("sync: --rebuild takes no --prefix or --bucket")
+        elif len(self.backends) != 1:
+            raise usage.UsageError("sync: --backend NAME is required, once")
+        elif self.installations:
+            raise usage.UsageError("sync: --installation goes with --rebuild")
 
 
 class Options(_Common):
@@ -91,7 +116,7 @@ class Options(_Common):
     )
     subCommands: ClassVar[list[tuple[str, None, type[_Common], str]]] = [
         ("check", None, CheckOptions, "Compare the ledger with the backends."),
-        ("sync", None, SyncOptions, "Take in a bucket's objects (not there yet)."),
+        ("sync", None, SyncOptions, "Take in the objects of a backend's bucket."),
     ]
 
     configuration: Config
@@ -228,8 +253,28 @@ def make_command(
             return await check.run(context, settled=bool(chosen["settled"]), out=out)
 
     async def run_sync() -> int:
-        err.write("s3proxy sync: not there yet: comes in a later version\n")
-        return runner.FAILED
+        from s3proxy.commands import rebuild, sync
+        from s3proxy.foundation import open_context
+
+        config, is_dry = options.configuration, bool(chosen["dry-run"])
+        opened = open_context(config, reactor=reactor, writes=not is_dry)
+        async with opened as context:
+            if chosen["rebuild"]:
+                return await rebuild.run(
+                    context,
+                    backends=chosen.backends,
+                    installations=chosen.installations,
+                    dry_run=is_dry,
+                    out=out,
+                )
+            return await sync.run(
+                context,
+                backend=chosen.backends[0],
+                bucket=chosen["bucket"] or config.server.virtual_bucket,
+                prefix=chosen["prefix"],
+                dry_run=is_dry,
+                out=out,
+            )
 
     name = str(options.subCommand)
     return runner.CommandService(

@@ -209,10 +209,22 @@ class Daemon:
 
     def check(self, *, settled: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the ``check`` subcommand once."""
-        arguments = ["check", *(["--settled"] if settled else [])]
+        return self.run("check", *(["--settled"] if settled else []))
+
+    def run(
+        self, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """
+        Run a subcommand to its end, with the daemon's configuration.
+
+        :param environment: Given, it runs as the daemon does, in its module.
+        """
         return subprocess.run(
-            self._command(arguments, module="s3proxy"),
+            self._command(
+                list(arguments), module="s3proxy" if environment is None else None
+            ),
             cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

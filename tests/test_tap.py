@@ -214,11 +214,32 @@ class TestOptions:
 
     @pytest.mark.parametrize(
         "arguments",
-        [("--nonsense",), ("extra",), ("check", "extra"), ("sync",), ("check", "--x")],
+        [
+            ("--nonsense",),
+            ("extra",),
+            ("check", "extra"),
+            ("check", "--x"),
+            ("sync",),
+            ("sync", "--backend", "a", "--backend", "b"),
+            ("sync", "--backend", "a", "--installation", "x"),
+            ("sync", "--rebuild", "--prefix", "a/"),
+            ("sync", "--rebuild", "--bucket", "b"),
+        ],
     )
     def test_usage_errors(self, arguments: tuple[str, ...]) -> None:
         with pytest.raises(usage.UsageError):
             parse(*arguments)
+
+    def test_sync(self) -> None:
+        """One backend; a rebuild takes any number, of any number of installations."""
+        chosen = parse("sync", "--backend", "oci", "--prefix", "photos/").subOptions
+        assert (chosen.backends, chosen["prefix"]) == (["oci"], "photos/")
+        assert not chosen["dry-run"]
+        rebuild = ("sync", "--rebuild", "--backend=a", "--backend", "b", "--dry-run")
+        chosen = parse(*rebuild, "--installation", "x").subOptions
+        assert (chosen.backends, chosen.installations) == (["a", "b"], ["x"])
+        assert chosen["dry-run"]
+        assert parse("sync", "--rebuild").subOptions.backends == []
 
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as caught:
@@ -274,13 +295,6 @@ class TestProcess:
         result = twistd("--help")
         assert "s3proxy" in result.stdout
         assert twistd("s3proxy", "--help").returncode == 0
-
-    def test_sync_says_that_it_is_not_there_yet(self, here: Path) -> None:
-        result = twistd("s3proxy", "sync", "--backend", "oci")
-        message = "s3proxy sync: not there yet: comes in a later version\n"
-        assert (result.returncode, result.stdout) == (2, "")
-        assert result.stderr == message
-        assert list(here.iterdir()) == []
 
     def test_bad_configuration(self, here: Path) -> None:
         (here / "config.yaml").write_text("backends: [{quota_bytes: 20GB}]")

@@ -158,6 +158,29 @@ def mismatch(backend: str, reason: str) -> BackendMismatch:
     return BackendMismatch(backend, reason)
 
 
+def md5_in(answer: Answer, etag: str | None) -> str | None:
+    """
+    The MD5 that an ETag is; None where it is another thing.
+
+    :param etag: The answer's, wherever it stood, without quotes.
+    """
+    encryption = answer.header("x-amz-server-side-encryption") or ""
+    if (
+        etag is None
+        or _MD5.fullmatch(etag) is None
+        or encryption.startswith("aws:kms")
+        or answer.header("x-amz-server-side-encryption-customer-algorithm") is not None
+    ):
+        return None
+    return etag.lower()
+
+
+def version_of(answer: Answer) -> str | None:
+    """The version that the answer names; a bucket that keeps none says null."""
+    version = answer.header("x-amz-version-id")
+    return None if version == "null" else version
+
+
 def stored(backend: str, answer: Answer, etag: str | None, md5: str) -> Stored:
     """
     What a backend has stored, by its answer to a PUT.
@@ -166,18 +189,9 @@ def stored(backend: str, answer: Answer, etag: str | None, md5: str) -> Stored:
     :param md5: Of the bytes that were meant, in hex.
     :raises BackendMismatch: The ETag is an MD5, and not *md5*.
     """
-    is_md5 = (
-        etag is not None
-        and _MD5.fullmatch(etag) is not None
-        and not (answer.header("x-amz-server-side-encryption") or "").startswith(
-            "aws:kms"
-        )
-        and answer.header("x-amz-server-side-encryption-customer-algorithm") is None
-    )
-    if is_md5 and etag is not None and etag.lower() != md5:
+    if md5_in(answer, etag) not in (None, md5):
         raise mismatch(backend, f"ETag {etag} for bytes of MD5 {md5}")
-    version = answer.header("x-amz-version-id")
-    return Stored(etag, None if version == "null" else version)
+    return Stored(etag, version_of(answer))
 
 
 class _Collector(Protocol):

@@ -25,20 +25,19 @@ from s3proxy.backend.answers import (
     unavailable,
 )
 from s3proxy.backend.copying import checked, copied, copy_headers
-from s3proxy.backend.documents import bare_etag, parse_page, parse_versioning
+from s3proxy.backend.documents import parse_page, parse_versioning
 from s3proxy.backend.download import S3Download, flaw
+from s3proxy.backend.heads import read_head
 from s3proxy.backend.limits import Limits, limited
 from s3proxy.backend.signing import UNSIGNED_PAYLOAD, SigningAgent
 from s3proxy.backend.upload import S3Upload
 from s3proxy.config import BackendConfig
 from s3proxy.errors import BackendError, BackendMissing, BackendUnavailable
 from s3proxy.manager.ports import BackendKey, Stored
-from s3proxy.model import Copy
+from s3proxy.model import Copy, FoundObject
 
 #: A page of 1,000 keys of 1,024 bytes, every byte encoded as three, is half of this.
 PAGE_BYTES = 8 * 1024 * 1024
-
-_META = "x-amz-meta-"
 
 
 class S3Backend:
@@ -87,6 +86,8 @@ class S3Backend:
         self._soon: Callable[[Callable[[], None]], object] = lambda call: (
             reactor.callLater(0, call)
         )
+        # Until it has refused a request for what it does not know.
+        self._tells_checksums = self._knows_if_match = True
 
     async def open_put(
         self,
@@ -187,12 +188,9 @@ class S3Backend:
 
     async def delete(self, backend_key: str, version_id: str | None) -> None:
         """Delete; returns on 204 (200) or 404 NoSuchKey, and on nothing else."""
-        answer = await self._call("DELETE", backend_key, _version(version_id))
-        if answer.status in (200, 204) and not answer.is_error:
-            return
-        error = error_of(self.name, answer)
-        if not isinstance(error, BackendMissing):
-            raise error
+        self._check_deleted(
+            await self._call("DELETE", backend_key, _version(version_id))
+        )
 
     async def head(self, backend_key: str) -> tuple[BackendKey, dict[str, str]]:
         """
@@ -200,23 +198,58 @@ class S3Backend:
 
         :raises BackendMissing: 404; there is no body that could say more.
         """
-        answer = await self._call("HEAD", backend_key)
-        if answer.status == 404:
-            raise BackendMissing(self.name, "404 to a HEAD")
-        length = answer.header("content-length") or ""
-        if answer.status != 200:
-            raise error_of(self.name, answer)
-        if not length.isdecimal():
-            raise mismatch(self.name, f"Content-Length {length!r} of a HEAD")
-        metadata = {
-            name.decode("latin-1").lower().removeprefix(_META): b",".join(
-                values
-            ).decode("latin-1")
-            for name, values in answer.headers.getAllRawHeaders()
-            if name.lower().startswith(_META.encode())
-        }
-        etag = bare_etag(answer.header("etag"))
-        return BackendKey(backend_key, int(length), etag), metadata
+        found = self._found(backend_key, await self._call("HEAD", backend_key))
+        key = BackendKey(backend_key, found.size_bytes, found.etag)
+        return key, dict(found.user_metadata)
+
+    async def inspect(self, backend_key: str) -> FoundObject:
+        """
+        All that a HEAD tells of a key, checksums too where the backend keeps them.
+
+        :raises BackendMissing: 404; there is no body that could say more.
+        """
+        asking = {"x-amz-checksum-mode": "ENABLED"} if self._tells_checksums else {}
+        answer = await self._call("HEAD", backend_key, headers=_raw(asking))
+        if asking and answer.status in (400, 501):
+            # It does not know the header, or does not show the object to anybody.
+            answer = await self._call("HEAD", backend_key)
+            self._tells_checksums = answer.status != 200
+        return self._found(backend_key, answer)
+
+    async def delete_unchanged(
+        self,
+        backend_key: str,
+        version_id: str | None,
+        size_bytes: int,
+        etag: str | None,
+    ) -> bool:
+        """
+        Delete what still has this size and ETag; for keys that are not ours alone.
+
+        :returns: False where something else is there, which stays. True on the answers
+            that :meth:`delete` takes, and where nothing was there to begin with.
+        """
+        version = _version(version_id)
+        try:
+            answer = await self._call("HEAD", backend_key, version)
+            found = self._found(backend_key, answer)
+        except BackendMissing:
+            # A HEAD cannot say whether it is the key that is missing, or the bucket.
+            await self._check_missing(backend_key, version)
+            return True
+        if (found.size_bytes, found.etag) != (size_bytes, etag):
+            return False
+        headers = {}
+        if self._knows_if_match and etag is not None:
+            headers["if-match"] = f'"{etag}"'
+        answer = await self._call("DELETE", backend_key, version, headers=_raw(headers))
+        if headers and answer.status in (400, 501):
+            self._knows_if_match = False
+            answer = await self._call("DELETE", backend_key, version)
+        if answer.status == 412:
+            return False
+        self._check_deleted(answer)
+        return True
 
     async def list_page(
         self, prefix: str, token: str | None
@@ -249,6 +282,28 @@ class S3Backend:
     async def close(self) -> None:
         """Close idle connections; calls under way are not touched."""
         await self._agent.close()
+
+    def _found(self, key: str, answer: Answer) -> FoundObject:
+        if answer.status == 404:
+            raise BackendMissing(self.name, "404 to a HEAD")
+        if answer.status != 200:
+            raise error_of(self.name, answer)
+        return read_head(self.name, key, answer)
+
+    def _check_deleted(self, answer: Answer) -> None:
+        if answer.status in (200, 204) and not answer.is_error:
+            return
+        error = error_of(self.name, answer)
+        if not isinstance(error, BackendMissing):
+            raise error
+
+    async def _check_missing(self, key: str, query: dict[str, str]) -> None:
+        answer = await self._call("GET", key, query)
+        if not answer.is_error:
+            raise BackendUnavailable(self.name, "the key has come back")
+        error = error_of(self.name, answer)
+        if not isinstance(error, BackendMissing):
+            raise error
 
     async def _call(
         self,

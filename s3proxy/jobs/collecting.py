@@ -7,7 +7,7 @@ for a while, and two deletes of a key that is used once do no harm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Generic
 
 from attrs import define
@@ -52,43 +52,79 @@ class Collector(Generic[D]):
 
     async def collect(self, name: str) -> int:
         """
-        Delete what is due on one backend; returns how many rows were forgotten.
+        Delete what is due on one backend; returns how many rows are done with.
 
         To be a job of its own for each: one that stalls must hold up no other.
         """
         if self.quiet():
             return 0
-        forgotten = 0
-        while True:
-            taken, gone = await self._batch(self._backends[name])
-            forgotten += gone
-            # Where nothing can be deleted, the next round is soon enough.
-            if taken < BATCH or not gone:
-                return forgotten
+        backend, janitor = self._backends[name], self._janitor
+        return await self._collect(
+            backend, janitor.collect, self._delete
+        ) + await self._collect(backend, janitor.collect_adopted, self._delete_adopted)
 
-    async def _batch(self, backend: Backend) -> tuple[int, int]:
-        """How many rows were taken, and how many of them forgotten."""
-        due = await self._janitor.collect(backend.name, BATCH)
-        if not due:
-            return 0, 0
+    async def _collect(
+        self,
+        backend: Backend,
+        take: Callable[[str, int], Awaitable[list[D]]],
+        delete: Callable[[Backend, D], Awaitable[bool]],
+    ) -> int:
+        """
+        :param take: Hands out what is due.
+        :param delete: Whether it is gone from the backend.
+        """
+        done_with = 0
+        while True:
+            due = await take(backend.name, BATCH)
+            gone = await self._batch(backend, due, delete) if due else 0
+            done_with += gone
+            # Where nothing can be deleted, the next round is soon enough.
+            if len(due) < BATCH or not gone:
+                return done_with
+
+    async def _batch(
+        self,
+        backend: Backend,
+        due: list[D],
+        delete: Callable[[Backend, D], Awaitable[bool]],
+    ) -> int:
+        """How many rows are done with."""
         gate = DeferredSemaphore(PARALLEL)
 
-        async def delete(each: D) -> D | None:
+        async def try_one(each: D) -> D | None:
             try:
-                await backend.delete(each.backend_key, each.version_id)
+                return each if await delete(backend, each) else None
             except BackendError as why:
                 self._log.warn("not deleted, tried again later: {why}", why=why)
                 return None
-            return each
 
         outcomes = await DeferredList(
-            [gate.run(delete, each) for each in due], consumeErrors=True
+            [gate.run(try_one, each) for each in due], consumeErrors=True
         )
         # What is gone is recorded even where another delete met a bug.
         done = [each for good, each in outcomes if good and each is not None]
         count = await self._janitor.collected(done) if done else 0
         _results(outcomes)
-        return len(due), count
+        return count
+
+    async def _delete(self, backend: Backend, due: D) -> bool:
+        await backend.delete(due.backend_key, due.version_id)
+        return True
+
+    async def _delete_adopted(self, backend: Backend, due: D) -> bool:
+        """Its key is not ours alone: only the bytes that were taken in may go."""
+        if await backend.delete_unchanged(
+            due.backend_key, due.version_id, due.size_bytes, due.backend_etag
+        ):
+            return True
+        self._log.warn(
+            "{backend}: {key!r} was taken in by sync and is deleted here, but has "
+            "changed there since: it is left alone, and counts no more",
+            backend=backend.name,
+            key=due.backend_key,
+        )
+        await self._janitor.let_go([due])
+        return False
 
 
 def _results(outcomes: list[tuple[bool, Any]]) -> list[Any]:

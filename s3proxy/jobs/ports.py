@@ -23,6 +23,16 @@ class Due(Protocol):
         """The version to delete, on a versioned backend."""
         ...
 
+    @property
+    def size_bytes(self) -> int:
+        """Of what sync took in: its key may hold something else by now."""
+        ...
+
+    @property
+    def backend_etag(self) -> str | None:
+        """Likewise."""
+        ...
+
 
 D = TypeVar("D", bound=Due)
 
@@ -38,8 +48,16 @@ class Janitor(Protocol[D]):
         """Take due garbage of *backend*."""
         ...
 
+    async def collect_adopted(self, backend: str, limit: int) -> list[D]:
+        """Take due garbage of *backend* among what sync took in, which is apart."""
+        ...
+
     async def collected(self, done: list[D]) -> int:
-        """Record confirmed deletes; returns how many rows were forgotten."""
+        """Record confirmed deletes; returns how many rows are done with."""
+        ...
+
+    async def let_go(self, changed: list[D]) -> int:
+        """Forget adopted copies whose key holds something else; returns how many."""
         ...
 
     async def unpin_expired(self) -> None:

@@ -52,6 +52,9 @@ class BackendCopies:
         """The copy that *backend* has and may be asked to copy; None: stream."""
         if not 0 < whole.part.size_bytes <= MAX_COPY_BYTES:
             return None
+        # Of what sync took in, the MD5 may be unknown; a stream finds it out.
+        if not whole.part.md5:
+            return None
         if self._monotonic() < self._not_before.get(backend, 0.0):
             return None
         for copy in whole.part.copies:

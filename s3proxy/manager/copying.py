@@ -25,6 +25,7 @@ from s3proxy.manager.upload_ports import NewUpload, UploadLedger
 from s3proxy.manager.writes import ObjectWrite, PartWrite, R, Write
 from s3proxy.manager.writing import Writer
 from s3proxy.model import CompletedPart, ObjectInfo, Part, PartInfo, StoredObject
+from s3proxy.s3.checksums import COUNT
 from s3proxy.s3.conditions import check_copy
 from s3proxy.s3.copies import CopyObject, UploadPartCopy
 from s3proxy.s3.operation import PutObject
@@ -111,11 +112,13 @@ class Copies:
             return await self.copy(op) if changed is None else changed
         kept = op if op.replace_metadata else source
         is_multipart = "-" in source.etag and source.size_bytes > 0
+        # Of an adopted object it may be unknown, and its ETag something else.
+        md5 = stored.parts[0].md5 or None if stored.parts else None
         target = PutObject(
             op.bucket,
             op.key,
             content_length=source.size_bytes,
-            content_md5=None if "-" in source.etag else source.etag,
+            content_md5=None if "-" in source.etag else md5,
             checksums=dict(source.checksums) if "-" not in source.etag else {},
             content_type=kept.content_type,
             headers=dict(kept.headers),
@@ -198,7 +201,7 @@ class Copies:
                 done,
                 target.conditions,
                 least_part_bytes=0,
-                checksums=source.checksums,
+                checksums=_still_true(source.checksums, len(parts)),
             )
         except BaseException:
             await self._abort(upload_id, target)
@@ -229,7 +232,7 @@ class Copies:
             upload_id,
             part.part_number,
             part.size_bytes,
-            content_md5=part.md5,
+            content_md5=part.md5 or None,
         )
         start = part.offset_bytes
         body = SourceBody(self._objects, stored, start, start + part.size_bytes)
@@ -242,3 +245,15 @@ class Copies:
         except (S3Error, StoreError) as why:
             # The job for stale uploads does the same, later.
             self._log.warn("upload {id} left: {why}", id=upload_id, why=why)
+
+
+def _still_true(checksums: Mapping[str, str], parts_count: int) -> dict[str, str]:
+    """
+    Without those that are of other parts: an adopted object has one here, however many
+    it was uploaded in.
+    """
+    return {
+        name: value
+        for name, value in checksums.items()
+        if not (count := COUNT.search(value)) or count[0] == f"-{parts_count}"
+    }

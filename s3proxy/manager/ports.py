@@ -18,6 +18,7 @@ from s3proxy.model import (
     Copy,
     Deleted,
     Doomed,
+    FoundObject,
     ListPage,
     ObjectAttributes,
     ObjectInfo,
@@ -354,6 +355,31 @@ class Backend(Protocol):
 
     async def delete(self, backend_key: str, version_id: str | None) -> None:
         """Delete; returns on 204 (200) or 404 NoSuchKey, and on nothing else."""
+        ...
+
+    async def delete_unchanged(
+        self,
+        backend_key: str,
+        version_id: str | None,
+        size_bytes: int,
+        etag: str | None,
+    ) -> bool:
+        """
+        Delete what still has this size and ETag; for keys that are not ours alone.
+
+        Compared by a HEAD, and once more by the DELETE where the backend knows
+        If-Match.
+
+        :returns: False where something else is there, which stays.
+        """
+        ...
+
+    async def inspect(self, backend_key: str) -> FoundObject:
+        """
+        All that a HEAD tells of a key.
+
+        :raises BackendMissing: 404.
+        """
         ...
 
     async def head(self, backend_key: str) -> tuple[BackendKey, dict[str, str]]:

@@ -93,6 +93,7 @@ class ObjectWrite:
             part_number=1,
             content_type=op.content_type,
             user_metadata=op.user_metadata,
+            checksums=op.checksums,
         )
 
     async def commit(self, claim: Claim, md5: str, stored: Stored) -> ObjectInfo:
@@ -107,7 +108,9 @@ class ObjectWrite:
             headers=op.headers,
             user_metadata=op.user_metadata,
             checksums=_all_checksums(op, self._body),
-            needs_manifest=not describes_fully(
+            # The backend object tells its ETag, and in it the MD5, or neither.
+            needs_manifest=(stored.etag or "").lower() != md5
+            or not describes_fully(
                 self.headers(claim.copy),
                 op.content_type,
                 op.headers,

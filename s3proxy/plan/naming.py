@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _OURS = re.compile(
-    r"(?:~/[0-7][0-9A-HJKMNP-TV-Z]{25}|.+~[0-7][0-9A-HJKMNP-TV-Z]{25})"
+    r"(?:~/|(?P<key>.+)~)(?P<ulid>[0-7][0-9A-HJKMNP-TV-Z]{25})"
     r"(?:\.[0-9]{5}|\.manifest)?",
     re.DOTALL,
 )
@@ -35,3 +35,13 @@ def looks_ours(backend_key: str) -> bool:
     Only a HEAD that shows our installation id makes it ours: anybody may spell so.
     """
     return _OURS.fullmatch(backend_key) is not None
+
+
+def parse_name(backend_key: str) -> tuple[str | None, str] | None:
+    """
+    The object's key, None where the name does not show it, and the copy's ULID.
+
+    None for what does not look ours.
+    """
+    match = _OURS.fullmatch(backend_key)
+    return None if match is None else (match["key"], match["ulid"])

@@ -37,6 +37,7 @@ class CopyRow:
     size_bytes: int
     backend_etag: str | None
     state: str
+    is_adopted: bool = False
 
 
 @define(eq=False)

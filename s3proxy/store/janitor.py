@@ -15,12 +15,15 @@ class Due:
     A backend object to delete.
 
     :ivar attempts: Which taking this is; another worker's makes this one void.
+    :ivar size_bytes: With *backend_etag*, what sync took in; else of no meaning.
     """
 
     copy_id: str
     attempts: int
     backend_key: str
     version_id: str | None
+    backend_etag: str | None = None
+    size_bytes: int = 0
 
 
 @define(eq=False)
@@ -54,8 +57,30 @@ class Janitor:
         )
         return [Due(*row) for row in rows]
 
+    async def collect_adopted(self, backend: str, limit: int) -> list[Due]:
+        """Take due garbage of *backend* that sync took in; forget old tombstones."""
+        rows = await run_decided(
+            self.pool,
+            "collect_adopted",
+            backend=backend,
+            limit=limit,
+            hold=interval(self.hold_seconds),
+            lease=self._lease,
+        )
+        return [Due(*row) for row in rows]
+
+    async def let_go(self, changed: list[Due]) -> int:
+        """Forget adopted copies whose key holds something else; returns how many."""
+        ((count,),) = await run_decided(
+            self.pool,
+            "let_go",
+            copy_ids=[each.copy_id for each in changed],
+            attempts=[each.attempts for each in changed],
+        )
+        return int(count)
+
     async def collected(self, done: list[Due]) -> int:
-        """Record confirmed deletes; returns how many rows were forgotten."""
+        """Record confirmed deletes; returns how many rows are done with."""
         ((count,),) = await run_decided(
             self.pool,
             "collected",

@@ -58,6 +58,20 @@ class Registry:
         :raises BackendMoved: A location differs from the recorded one, or a backend
             that still has rows is not configured.
         """
+        await self.check(backends, accept_moved)
+        for each in backends:
+            await run_decided(
+                self.pool,
+                "put_backend",
+                name=each.name,
+                location=each.location,
+                bytes_limit=each.bytes_limit,
+            )
+
+    async def check(
+        self, backends: Collection[BackendEntry], accept_moved: Collection[str]
+    ) -> None:
+        """As :meth:`register`, but nothing is recorded."""
         problems = []
         configured: Mapping[str, BackendEntry] = {each.name: each for each in backends}
         for name, location, _limit, _used, has_rows in await run_decided(
@@ -80,14 +94,6 @@ class Registry:
                 )
         if problems:
             raise BackendMoved("; ".join(problems))
-        for each in backends:
-            await run_decided(
-                self.pool,
-                "put_backend",
-                name=each.name,
-                location=each.location,
-                bytes_limit=each.bytes_limit,
-            )
 
     async def register_buckets(
         self, names: Collection[str], may_take: Callable[[str, str], bool]
@@ -122,6 +128,10 @@ class Registry:
             await run_decided(self.pool, "take_bucket", bucket=name, owner=owner)
         rows = await run_decided(self.pool, "bucket_rows", names=wanted)
         return Registered({name: made for name, made, _ in rows}, taken)
+
+    async def names(self) -> list[str]:
+        """Every bucket that there is, made at run time or configured."""
+        return [name for (name,) in await run_decided(self.pool, "bucket_names")]
 
     async def held_buckets(self) -> list[tuple[str, str | None]]:
         """Buckets that hold objects; with their owners, if they were made so."""

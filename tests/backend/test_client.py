@@ -103,6 +103,151 @@ async def test_head(stub: Stub, scripted: S3Backend) -> None:
 
 
 @ensureDeferred
+async def test_inspect_asks_for_checksums(stub: Stub, scripted: S3Backend) -> None:
+    """A backend that does not know the question is not asked again."""
+    stub.replies = [
+        Reply(http(200, headers={"X-Amz-Checksum-Crc32": "NhCmhg=="}, length=5)),
+        Reply(http(400, length=100)),
+        Reply(http(403)),
+        Reply(http(501, length=100)),
+        Reply(http(200, length=5)),
+        Reply(http(200, length=5)),
+    ]
+    assert (await scripted.inspect("key")).checksums == {"crc32": "NhCmhg=="}
+    with pytest.raises(BackendRefused):
+        await scripted.inspect("of somebody's own key")
+    assert (await scripted.inspect("key")).checksums == {}
+    await scripted.inspect("key")
+    asked = ["x-amz-checksum-mode" in each.headers for each in stub.received]
+    assert asked == [True, True, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_archived"),
+    [
+        ({}, False),
+        ({"x-amz-storage-class": "STANDARD_IA"}, False),
+        ({"x-amz-storage-class": "GLACIER"}, True),
+        ({"x-amz-storage-class": "GLACIER_IR"}, False),
+        (
+            {
+                "x-amz-storage-class": "DEEP_ARCHIVE",
+                "x-amz-restore": 'ongoing-request="true"',
+            },
+            True,
+        ),
+        (
+            {
+                "x-amz-storage-class": "DEEP_ARCHIVE",
+                "x-amz-restore": 'ongoing-request="false", expiry-date="x"',
+            },
+            False,
+        ),
+    ],
+)
+@ensureDeferred
+async def test_inspect_of_an_archive(
+    stub: Stub, scripted: S3Backend, headers: dict[str, str], is_archived: bool
+) -> None:
+    """What a GET would be refused for is told."""
+    stub.replies = [Reply(http(200, headers=headers, length=5))]
+    assert (await scripted.inspect("key")).is_archived is is_archived
+
+
+@pytest.mark.parametrize(
+    ("headers", "md5"),
+    [
+        ({}, None),
+        ({"ETag": f'"{"A" * 32}"'}, "a" * 32),
+        ({"ETag": f'"{"a" * 32}-2"'}, None),
+        ({"ETag": f'"{"a" * 32}"', "x-amz-server-side-encryption": "aws:kms"}, None),
+        (
+            {
+                "ETag": f'"{"a" * 32}"',
+                "x-amz-server-side-encryption-customer-algorithm": "AES256",
+            },
+            None,
+        ),
+        ({"ETag": f'"{"a" * 32}"', "x-amz-server-side-encryption": "AES256"}, "a" * 32),
+    ],
+)
+@ensureDeferred
+async def test_inspect_believes_no_etag(
+    stub: Stub, scripted: S3Backend, headers: dict[str, str], md5: str | None
+) -> None:
+    """Only one that can be an MD5 is one; all are kept as they are."""
+    stub.replies = [
+        Reply(http(200, headers={**headers, "x-amz-version-id": "null"}, length=5))
+    ]
+    found = await scripted.inspect("key")
+    assert found.md5 == md5
+    assert found.etag == (headers["ETag"].strip('"') if headers else None)
+    assert (found.version_id, found.headers) == (None, {})
+
+
+def same(etag: str = "e", status: int = 200) -> Reply:
+    """An answer to a HEAD of five bytes."""
+    return Reply(http(status, headers={"ETag": f'"{etag}"'}, length=5))
+
+
+@ensureDeferred
+async def test_delete_unchanged_compares(stub: Stub, scripted: S3Backend) -> None:
+    """By a HEAD, and by the DELETE, since something may come in between."""
+    stub.replies = [same(), Reply(http(204, length=None))]
+    assert await scripted.delete_unchanged("key", "v1", 5, "e")
+    head, delete = stub.received
+    assert (head.method, delete.method) == ("HEAD", "DELETE")
+    assert head.target == delete.target == "/bucket/key?versionId=v1"
+    assert delete.headers["if-match"] == '"e"'
+    stub.replies = [same(), Reply(error(412, "PreconditionFailed"))]
+    assert not await scripted.delete_unchanged("key", None, 5, "e")
+    for reply in (same("other"), same()):
+        stub.replies = [reply]
+        size = 5 if reply != same() else 6
+        assert not await scripted.delete_unchanged("key", None, size, "e")
+    assert [each.method for each in stub.received].count("DELETE") == 2
+
+
+@ensureDeferred
+async def test_delete_unchanged_without_if_match(
+    stub: Stub, scripted: S3Backend
+) -> None:
+    """A backend that does not know it is told once."""
+    stub.replies = [
+        same(),
+        Reply(error(501, "NotImplemented")),
+        Reply(http(204, length=None)),
+        same(),
+        Reply(http(204, length=None)),
+    ]
+    assert await scripted.delete_unchanged("key", None, 5, "e")
+    assert await scripted.delete_unchanged("key", None, 5, "e")
+    deletes = [each for each in stub.received if each.method == "DELETE"]
+    assert ["if-match" in each.headers for each in deletes] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (error(404, "NoSuchBucket"), BackendRefused),
+        (http(404), BackendRefused),
+        (http(200, b"back again"), BackendUnavailable),
+    ],
+)
+@ensureDeferred
+async def test_delete_unchanged_of_what_is_missing(
+    stub: Stub, scripted: S3Backend, answer: bytes, expected: type[BackendError]
+) -> None:
+    """A HEAD's 404 may be the bucket's: only NoSuchKey counts, and nothing is sent."""
+    stub.replies = [Reply(http(404, length=9)), Reply(error(404, "NoSuchKey"))]
+    assert await scripted.delete_unchanged("key", None, 5, "e")
+    stub.replies = [Reply(http(404, length=9)), Reply(answer)]
+    with pytest.raises(expected):
+        await scripted.delete_unchanged("key", None, 5, "e")
+    assert "DELETE" not in [each.method for each in stub.received]
+
+
+@ensureDeferred
 async def test_list_pages(stub: Stub, scripted: S3Backend) -> None:
     """Tokens go back as they came; keys are decoded where they are encoded."""
     stub.replies = [

@@ -173,6 +173,40 @@ class BackendContract:
         assert metadata == {"s3proxy-key": "a b+c"}
 
     @ensureDeferred
+    async def test_inspect(self, backend: Backend) -> None:
+        """Everything that was stored with an object comes back."""
+        kept = {
+            "cache-control": "no-cache",
+            "content-encoding": "gzip",
+            "content-language": "de",
+            "expires": "Wed, 21 Oct 2015 07:28:00 GMT",
+        }
+        headers = {"content-type": "text/plain", "x-amz-meta-who": "me", **kept}
+        await put(backend, "key", b"hello", headers)
+        found = await backend.inspect("key")
+        assert (found.key, found.size_bytes) == ("key", 5)
+        assert found.etag == found.md5 == md5(b"hello").hexdigest()
+        assert found.content_type == "text/plain"
+        assert (found.headers, found.user_metadata) == (kept, {"who": "me"})
+        assert found.last_modified is not None
+        assert not found.is_archived
+        with pytest.raises(BackendMissing):
+            await backend.inspect("absent")
+
+    @ensureDeferred
+    async def test_delete_unchanged(self, backend: Backend) -> None:
+        """What is as it was is deleted; what has become another stays."""
+        copy = await put(backend, "key", b"hello")
+        await put(backend, "key", b"hallo")
+        assert not await backend.delete_unchanged("key", None, 5, copy.backend_etag)
+        copy = make_copy("key", 5, md5(b"hallo").hexdigest(), backend.name)
+        assert await get(backend, copy) == b"hallo"
+        assert await backend.delete_unchanged("key", None, 5, copy.backend_etag)
+        with pytest.raises(BackendMissing):
+            await backend.head("key")
+        assert await backend.delete_unchanged("key", None, 5, copy.backend_etag)
+
+    @ensureDeferred
     async def test_list(self, backend: Backend) -> None:
         """Every key under a prefix is listed, with its size and ETag."""
         for key in ("p/a", "p/b c+d", "q"):

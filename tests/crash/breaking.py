@@ -20,15 +20,20 @@ from weakref import WeakKeyDictionary
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.upload import S3Upload
 from s3proxy.cli import main
+from s3proxy.store.adoption import Adoption
 from s3proxy.store.connection import QuietConnection
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
+from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import App
 from tests.crash.statements import Statements
 
 ENVIRONMENT = "S3PROXY_TESTS_TRIP_WIRE"
+
+#: How many keys the pages of backends' listings have, where it is set.
+PAGE_ENVIRONMENT = "S3PROXY_TESTS_PAGE"
 
 ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
@@ -51,10 +56,19 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (PostgresManifests, "commit", "manifest_commit"),
     (Janitor, "reap", "reap"),
     (Janitor, "collect", "collect"),
+    (Janitor, "collect_adopted", "collect_adopted"),
     (Janitor, "collected", "collected"),
+    (Janitor, "let_go", "let_go"),
     (S3Backend, "open_put", "open_put"),
     (S3Backend, "copy", "copy"),
     (S3Backend, "delete", "backend_delete"),
+    (S3Backend, "list_page", "list_page"),
+    (S3Backend, "inspect", "inspect"),
+    (S3Backend, "delete_unchanged", "delete_unchanged"),
+    (Adoption, "adopt", "adopt"),
+    (Rebuild, "note", "rebuild_note"),
+    (Rebuild, "become", "rebuild_become"),
+    (Rebuild, "apply", "rebuild"),
     (S3Upload, "write", "write"),
     (S3Upload, "finish", "finish"),
     (App, "_send", "answer"),
@@ -72,7 +86,11 @@ SENT = {
     "SELECT ledger_expire_uploads(": "expire.sent",
     "SELECT ledger_commit_manifest(": "manifest_commit.sent",
     "SELECT ledger_collected(": "collected.sent",
+    "FROM ledger_adopt(": "adopt.sent",
+    "FROM ledger_rebuild(": "rebuild.sent",
 }
+
+ROUNDS = ("reap", "collect", "collect_adopted", "expire", "manifest_take")
 
 POINTS = frozenset(
     {f"{step}.{when}" for _, _, step in STEPS for when in ("before", "after")}
@@ -99,7 +117,7 @@ def _wire(owner: type[Any], method: str, step: str) -> None:
         reached(f"{step}.before")
         result = await inner(self, *args, **kwargs)
         # A round of a job that found nothing is not the one that is meant.
-        if step not in ("reap", "collect", "expire", "manifest_take") or result:
+        if step not in ROUNDS or result:
             reached(f"{step}.after")
         return result
 
@@ -122,7 +140,20 @@ def _wire_statements(connection: Any) -> None:
     connection.rows_of = outer
 
 
+def _shorten_pages(keys: str) -> None:
+    inner = S3Backend._call
+
+    async def outer(self: Any, method: str, key: str, query: Any = None, **more: Any):
+        if query and "list-type" in query:
+            query = {**query, "max-keys": keys}
+        return await inner(self, method, key, query, **more)
+
+    S3Backend._call = outer  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
+    if PAGE_ENVIRONMENT in os.environ:
+        _shorten_pages(os.environ[PAGE_ENVIRONMENT])
     for each in STEPS:
         _wire(*each)
     _wire_statements(QuietConnection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ from attrs import define, field
 from botocore.config import Config as ClientConfig
 
 from s3proxy.config import BackendConfig, DatabaseConfig
-from tests.crash.breaking import ENVIRONMENT, POINTS
+from tests.crash.breaking import ENVIRONMENT, PAGE_ENVIRONMENT, POINTS
 from tests.crash.history import History
 from tests.crash.relays import BackendRelay, DatabaseRelay
 from tests.daemon import KEY_ID, SECRET, Daemon
@@ -93,6 +94,24 @@ class BreakableDaemon(Daemon):
         draft = self._order.with_suffix(".draft")
         draft.write_text(f"{point} {action}")
         draft.replace(self._order)
+
+    def sync(
+        self, *options: str, point: str = "", page: int = 1000
+    ) -> subprocess.CompletedProcess[str]:
+        """
+        Run ``sync``; it dies when it gets to *point*.
+
+        :param page: How many keys a page of the listing has.
+        """
+        order = self.directory / "trip-wire-of-sync"
+        order.unlink(missing_ok=True)
+        if point:
+            assert point in POINTS
+            order.write_text(f"{point} kill")
+        environment = {ENVIRONMENT: str(order), PAGE_ENVIRONMENT: str(page)}
+        done = self.run("sync", *options, environment=environment)
+        assert bool(point) == (done.returncode == -signal.SIGKILL), done.stderr
+        return done
 
     @property
     def is_armed(self) -> bool:

@@ -122,6 +122,11 @@ class History:
             ),
         )
 
+    def taken_in(self, key: str, data: bytes) -> None:
+        """``sync`` has found it on a backend: as good as a PUT just now."""
+        begin, end = next(self._clock), next(self._clock)
+        self.writes.append(Write(key, data, begin, end, is_acknowledged=True))
+
     def over(self, owner: object = None) -> None:
         """No write that *owner* had can still take effect: it is dead."""
         for each in tuple(self.writes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import md5 as md5_of
 from itertools import count
@@ -19,7 +20,7 @@ from s3proxy.errors import (
     BackendUnavailable,
 )
 from s3proxy.manager.ports import BackendKey, Stored
-from s3proxy.model import Copy
+from s3proxy.model import Copy, FoundObject
 
 CHUNK_BYTES = 64 * 1024
 
@@ -39,7 +40,8 @@ class MemoryBackend:
     Matches :class:`s3proxy.manager.ports.Backend`.
 
     Faults by name of the call: ``open_put``, ``write``, ``finish``, ``open_get``,
-    ``read``, ``copy``, ``delete``, ``head``, ``list_page``.
+    ``read``, ``copy``, ``delete``, ``delete_unchanged``, ``head``, ``inspect``,
+    ``list_page``.
 
     :ivar objects: What is stored, by backend key; a test may change it.
     :ivar calls: How often each call was made.
@@ -48,7 +50,10 @@ class MemoryBackend:
     :ivar is_versioned: PUTs answer with a version id.
     :ivar late: Bodies whose PUT failed with ``land_late``: call one to let it land.
     :ivar page_size: Keys of a page of the listing.
+    :ivar modified: When everything was stored.
     """
+
+    modified = datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     def __init__(self, name: str, *, is_versioned: bool = False) -> None:
         self.name = name
@@ -164,6 +169,46 @@ class MemoryBackend:
             if name.lower().startswith(prefix)
         }
         return self._entry(backend_key), metadata
+
+    async def inspect(self, backend_key: str) -> FoundObject:
+        """All that is kept."""
+        await self.enter("inspect")
+        kept = self.objects.get(backend_key)
+        if kept is None:
+            raise BackendMissing(self.name, "404")
+        told = {name.lower(): value for name, value in kept.headers.items()}
+        prefix = "x-amz-meta-"
+        names = ("cache-control", "content-encoding", "content-language", "expires")
+        return FoundObject(
+            key=backend_key,
+            size_bytes=len(kept.data),
+            etag=kept.etag,
+            md5=None if "-" in kept.etag else kept.etag,
+            last_modified=self.modified,
+            content_type=told.get("content-type"),
+            headers={name: told[name] for name in names if name in told},
+            user_metadata={
+                name.removeprefix(prefix): value
+                for name, value in told.items()
+                if name.startswith(prefix)
+            },
+            version_id=kept.version_id,
+        )
+
+    async def delete_unchanged(
+        self,
+        backend_key: str,
+        version_id: str | None,
+        size_bytes: int,
+        etag: str | None,
+    ) -> bool:
+        """Compare, and delete."""
+        await self.enter("delete_unchanged")
+        kept = self.objects.get(backend_key)
+        if kept is not None and (len(kept.data), kept.etag) != (size_bytes, etag):
+            return False
+        self.objects.pop(backend_key, None)
+        return True
 
     async def list_page(
         self, prefix: str, token: str | None

@@ -50,6 +50,8 @@ class MemoryDue:
     attempts: int
     backend_key: str
     version_id: str | None
+    size_bytes: int = 0
+    backend_etag: str | None = None
 
 
 @define
@@ -389,6 +391,14 @@ class MemoryLedger:
             )
             for row in due[:limit]
         ]
+
+    async def collect_adopted(self, backend: str, limit: int) -> list[MemoryDue]:
+        """Nothing is adopted here: PostgreSQL stands for that."""
+        return []
+
+    async def let_go(self, changed: list[MemoryDue]) -> int:
+        """Likewise."""
+        return 0
 
     async def collected(self, done: list[MemoryDue]) -> int:
         """See :class:`~s3proxy.jobs.ports.Janitor`."""

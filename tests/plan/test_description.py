@@ -16,6 +16,7 @@ from s3proxy.plan.description import (
     describe,
     describe_manifest,
     describes_fully,
+    read_description,
 )
 from s3proxy.plan.naming import is_opaque
 from tests.strategies import keys
@@ -54,6 +55,7 @@ def test_a_readable_key_is_not_repeated() -> None:
         "x-amz-meta-s3proxy-bucket": "unified",
         "x-amz-meta-s3proxy-part-id": "part",
         "x-amz-meta-s3proxy-part-number": "1",
+        "content-type": "binary/octet-stream",
     }
 
 
@@ -168,3 +170,83 @@ def test_a_manifest_copy_tells_whose_it_is(key: str) -> None:
         "x-amz-meta-s3proxy-kind": "manifest",
         "x-amz-meta-s3proxy-object-id": "object",
     }
+
+
+# What is read again ---
+
+
+def metadata_of(headers: Mapping[str, str]) -> dict[str, str]:
+    """As a HEAD tells it."""
+    prefix = "x-amz-meta-"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in headers.items()
+        if name.startswith(prefix)
+    }
+
+
+@given(
+    key=keys(),
+    user_metadata=st.dictionaries(
+        st.text("abcdefghij-", min_size=1, max_size=20),
+        st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126)),
+        max_size=3,
+    ),
+    upload_id=st.none() | st.just("upload"),
+    number=st.integers(1, 10_000),
+)
+def test_what_was_described_is_read(
+    key: str, user_metadata: dict[str, str], upload_id: str | None, number: int
+) -> None:
+    """Whatever a copy tells of itself comes back."""
+    suffix = f".{number:05}" if upload_id else ""
+    backend_key = f"~/{ULID}{suffix}" if is_opaque(key) else f"{key}~{ULID}{suffix}"
+    headers = described(
+        key,
+        user_metadata=user_metadata,
+        upload_id=upload_id,
+        part_number=number,
+        checksums={"crc32": "NhCmhg=="},
+    )
+    told = read_description(backend_key, metadata_of(headers))
+    assert told is not None
+    assert (told.installation_id, told.bucket, told.key) == ("9d2f", "unified", key)
+    assert (told.copy_id, told.part_id, told.part_number) == (ULID, "part", number)
+    assert (told.upload_id, told.is_manifest) == (upload_id, False)
+    assert told.user_metadata == user_metadata
+    assert told.checksums == {"crc32": "NhCmhg=="}
+
+
+@given(key=keys())
+def test_a_described_manifest_is_read(key: str) -> None:
+    """It is of no part."""
+    stem = f"~/{ULID}" if is_opaque(key) else f"{key}~{ULID}"
+    headers = describe_manifest(
+        Copy(ULID, "part", "one", f"{stem}.manifest", 10),
+        installation_id="9d2f",
+        bucket="unified",
+        key=key,
+        object_id="object",
+    )
+    told = read_description(f"{stem}.manifest", metadata_of(headers))
+    assert told is not None
+    assert (told.key, told.copy_id, told.is_manifest) == (key, ULID, True)
+
+
+@pytest.mark.parametrize(
+    ("backend_key", "changed"),
+    [
+        ("k", {}),
+        (f"~/{ULID}", {}),
+        (f"~/{ULID}", {"s3proxy-key": "!"}),
+        (f"~/{ULID}", {"s3proxy-key": "_w"}),
+        (f"k~{ULID}", {"s3proxy-installation": ""}),
+        (f"k~{ULID}", {"s3proxy-part-number": "x"}),
+    ],
+)
+def test_what_tells_too_little(backend_key: str, changed: dict[str, str]) -> None:
+    """It is nobody's, as far as can be told."""
+    metadata = {**metadata_of(described()), **changed}
+    assert read_description(backend_key, metadata) is None
+    metadata.pop("s3proxy-part-id")
+    assert read_description(f"k~{ULID}", metadata) is None

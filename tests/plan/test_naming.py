@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3proxy.plan.naming import is_opaque, looks_ours
+from s3proxy.plan.naming import is_opaque, looks_ours, parse_name
 from tests.strategies import keys
 
 ULID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -88,6 +88,7 @@ def test_ours_look_ours(key: str, suffix: str) -> None:
     """Every name that the ledger gives."""
     name = f"~/{ULID}" if is_opaque(key) else f"{key}~{ULID}"
     assert looks_ours(name + suffix)
+    assert parse_name(name + suffix) == (None if is_opaque(key) else key, ULID)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,4 @@ def test_ours_look_ours(key: str, suffix: str) -> None:
 def test_foreign(name: str) -> None:
     """Anything else is somebody else's, and is left alone."""
     assert not looks_ours(name)
+    assert parse_name(name) is None

@@ -16,7 +16,8 @@ ON CONFLICT (backend_name) DO UPDATE
 -- name: put_buckets
 -- A name that was deleted at run time is as good as new.
 INSERT INTO buckets (bucket) SELECT unnest(%(names)s::text[]) ORDER BY 1
-ON CONFLICT (bucket) DO UPDATE SET owner = NULL, deleted_at = NULL, created_at = now()
+ON CONFLICT (bucket) DO UPDATE
+   SET owner = NULL, deleted_at = NULL, tags = NULL, cors = NULL, created_at = now()
  WHERE buckets.deleted_at IS NOT NULL
 
 -- name: take_bucket
@@ -26,6 +27,9 @@ UPDATE buckets SET owner = NULL
 -- name: bucket_rows
 SELECT bucket, created_at, CASE WHEN deleted_at IS NULL THEN owner END FROM buckets
  WHERE bucket = ANY (%(names)s::text[]) ORDER BY bucket
+
+-- name: bucket_names
+SELECT bucket FROM buckets WHERE deleted_at IS NULL ORDER BY bucket
 
 -- name: held_buckets
 -- Buckets that hold objects, one probe of the primary key for each, and whose they are

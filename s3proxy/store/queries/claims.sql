@@ -27,3 +27,11 @@ SELECT o_copy_id, o_attempts, o_backend_key, o_version_id
 -- name: collected
 SELECT ledger_collected(%(copy_ids)s::text[], %(attempts)s::integer[],
                         %(late)s::interval)
+
+-- name: collect_adopted
+SELECT o_copy_id, o_attempts, o_backend_key, o_version_id, o_backend_etag, o_size_bytes
+  FROM ledger_collect_adopted(%(backend)s::text, %(limit)s::integer,
+                              %(hold)s::interval, %(lease)s::interval)
+
+-- name: let_go
+SELECT ledger_let_go(%(copy_ids)s::text[], %(attempts)s::integer[])
