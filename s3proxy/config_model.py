@@ -147,8 +147,8 @@ class DatabaseConfig:
     :ivar ssl_mode: libpq's ``sslmode``.
     :ivar ssl_root_cert: libpq's ``sslrootcert``: the file of the authority.
     :ivar max_conns: Connections of one process, at most.
-    :ivar min_conns: Connections to keep open when idle; without effect yet.
-    :ivar max_conn_lifetime_seconds: A connection's age at its end; without effect yet.
+    :ivar min_conns: Connections to keep open when idle.
+    :ivar max_conn_lifetime_seconds: Age at which a connection is closed and replaced.
     """
 
     host: str

@@ -125,11 +125,13 @@ class PartRange:
     Where one part lies in its object.
 
     :ivar found: First byte and the one after the last; None: there is no such part.
+    :ivar checksums: The part's, where it was uploaded with some.
     """
 
     info: ObjectInfo
     found: tuple[int, int] | None
     parts_count: int
+    checksums: Mapping[str, str] = field(factory=dict)
 
 
 @frozen

@@ -258,11 +258,11 @@ class PostgresLedger:
         )
         if not rows:
             return None
-        *info, count, offset_bytes, size_bytes = rows[0]
+        *info, count, offset_bytes, size_bytes, checksums = rows[0]
         found = None
         if offset_bytes is not None:
             found = (offset_bytes, offset_bytes + size_bytes)
-        return PartRange(read_info(bucket, info), found, count)
+        return PartRange(read_info(bucket, info), found, count, checksums or {})
 
     async def attributes(
         self, bucket: str, key: str, after: int, limit: int

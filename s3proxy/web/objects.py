@@ -14,6 +14,7 @@ from s3proxy.web.answer import Answer
 from s3proxy.web.auth import Identity
 from s3proxy.web.chunked_body import unframed
 from s3proxy.web.headers import (
+    checksum_headers,
     object_checksum_headers,
     object_headers,
     title,
@@ -114,6 +115,10 @@ def _read(
         wanted = _part_bytes(op, part)
         if part.parts_count > 1 or "-" in info.etag:
             headers["x-amz-mp-parts-count"] = str(part.parts_count)
+            if op.checksum_mode and part.checksums:
+                # The bytes that come are the part's; the kind is the object's.
+                headers.update(object_checksum_headers(info.checksums))
+                headers.update(checksum_headers(part.checksums))
     elif range_applies(op.conditions, info.etag, info.last_modified):
         wanted = resolve(op.range_header, info.size_bytes)
     if wanted is not None:

@@ -194,4 +194,9 @@ def test_checksums_of_many_parts(
     head = boto.head_object(**where, ChecksumMode="ENABLED")
     assert (head[name], head["ChecksumType"]) == (wanted, kind)
     assert name not in boto.head_object(**where)
+    # A part by its number comes with its own, of the object's kind.
+    second = boto.get_object(**where, PartNumber=2, ChecksumMode="ENABLED")
+    own = base64.b64encode(digest(algorithm.lower(), b"the end")).decode()
+    assert (second[name], second["ChecksumType"]) == (own, kind)
+    assert second["Body"].read() == b"the end"
     boto.delete_object(**where)

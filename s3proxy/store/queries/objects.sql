@@ -74,7 +74,7 @@ SELECT p.part_id, p.part_number, p.offset_bytes, p.size_bytes, p.md5,
 SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_modified,
        o.headers, o.user_metadata, o.checksums, o.tags,
        (SELECT count(*) FROM object_parts c WHERE c.object_id = o.object_id),
-       p.offset_bytes, p.size_bytes
+       p.offset_bytes, p.size_bytes, p.checksums
   FROM objects o
   LEFT JOIN LATERAL (SELECT * FROM object_parts a WHERE a.object_id = o.object_id
                       ORDER BY a.part_number
