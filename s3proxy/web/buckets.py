@@ -81,8 +81,8 @@ class BucketHandlers:
             raise BucketAlreadyOwnedByYou(fields={"BucketName": name})
         if rights.owner is None or not rights.may_create:
             raise AccessDenied(
-                "Access Denied: buckets are configured here, and only an access key "
-                "with create_buckets may make others."
+                "Access Denied: you may not make buckets here: buckets are configured, "
+                "and only an access key with create_buckets may make others."
             )
         self._directory.check_new(name)
         said = await collect(
