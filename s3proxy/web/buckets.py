@@ -80,7 +80,10 @@ class BucketHandlers:
         if name in rights.grants:
             raise BucketAlreadyOwnedByYou(fields={"BucketName": name})
         if rights.owner is None or not rights.may_create:
-            raise AccessDenied("Access Denied: you may not make buckets here.")
+            raise AccessDenied(
+                "Access Denied: you may not make buckets here: buckets are configured, "
+                "and only an access key with create_buckets may make others."
+            )
         self._directory.check_new(name)
         said = await collect(
             body, Digests(None, identity.sha256), bucket_configuration.MAX_BYTES
