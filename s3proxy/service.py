@@ -175,9 +175,9 @@ class Daemon(Service):
             self._out.flush()
         for each in foundation.backends.values():
             Deferred.fromCoroutine(self._warn_if_versioned(each))
-        self._reloader = Reloader(
-            config, self._reread, [admission.applier, front.applier]
-        )
+        # Admission last: its preparation registers buckets, and the front may refuse.
+        appliers = [front.applier, admission.applier]
+        self._reloader = Reloader(config, self._reread, appliers)
         if self._hung_up:
             self._reloader.soon()
         # What there is now stays, and what requests leave is mostly free of cycles: to
