@@ -80,6 +80,11 @@ class Stage:
         )
         return {(str(name), str(key), str(state)) for name, key, state in rows}
 
+    def lose_bucket(self, bucket: str) -> None:
+        """A bucket that a client has made, and has deleted since."""
+        self.db.sql(f"SELECT ledger_create_bucket('{bucket}', 'alice', '1 hour')")
+        self.db.sql(f"SELECT ledger_delete_bucket('{bucket}', 'alice')")
+
     def pass_time(self) -> None:
         """Whatever waits is due."""
         self.db.sql(

@@ -559,3 +559,15 @@ async def test_nothing_there(world: World) -> None:
     assert (code, "rebuilt 0 objects" in out) == (0, True)
     with pytest.raises(ConfigError, match=r"--backend x: not configured"):
         await world.rebuild("x")
+
+
+@ensureDeferred
+async def test_a_bucket_that_was_deleted_gets_nothing(world: World) -> None:
+    """Nobody could see, or delete, what is put there (rule 33)."""
+    await world.put("k", b"hello")
+    world.lose()
+    world.stage.lose_bucket(BUCKET)
+    code, out = await world.rebuild()
+    assert (code, world.stage.copies()) == (1, set())
+    assert f"{BUCKET}/'k': its bucket has been deleted" in out
+    assert world.stage.db.value("SELECT count(*) FROM objects") == 0

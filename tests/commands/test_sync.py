@@ -655,3 +655,15 @@ def test_unfit_keys() -> None:
     """Bytes of UTF-8 count."""
     assert unfit_key("é" * 512) is None
     assert unfit_key("é" * 512 + "a") == "its key has 1025 bytes, and 1024 is the most"
+
+
+@ensureDeferred
+async def test_a_bucket_that_is_deleted_meanwhile_gets_nothing(stage: Stage) -> None:
+    """Nobody could see, or delete, what is put there (rule 33)."""
+    stage.put("k", b"hello")
+    stage.lose_bucket("made")
+    stage.context = evolve(stage.context, buckets={BUCKET, "made"})
+    code, out = await stage.sync(bucket="made")
+    assert (code, stage.copies()) == (1, set())
+    assert "conflict: 'k': the bucket has been deleted" in out
+    assert stage.db.value("SELECT count(*) FROM objects") == 0
