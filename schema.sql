@@ -1215,13 +1215,19 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Rule 34: take a page of a backend's objects in where they are, whatever the limit.
--- o_outcome as of ledger_adoption, or 'again' where somebody else was there meanwhile.
+-- o_outcome as of ledger_adoption, 'again' where somebody else was there meanwhile, or
+-- 'no_bucket' where p_bucket is deleted (rule 33).
 CREATE OR REPLACE FUNCTION ledger_adopt(p_backend text, p_bucket text, p_page jsonb)
 RETURNS TABLE (o_key text, o_outcome text)
 LANGUAGE plpgsql AS $$
 BEGIN
     -- Two that adopt one key for two buckets would meet in a unique index.
     PERFORM pg_advisory_xact_lock(hashtext('ledger_adopt'), hashtext(p_backend));
+    IF NOT ledger_enter_bucket(p_bucket) THEN
+        RETURN QUERY SELECT e.key, 'no_bucket'::text
+                       FROM jsonb_to_recordset(p_page) AS e (key text);
+        RETURN;
+    END IF;
     PERFORM 1 FROM objects o
       WHERE o.bucket = p_bucket
         AND o.object_key IN (SELECT e.key FROM jsonb_to_recordset(p_page)
@@ -1428,8 +1434,8 @@ BEGIN
 END $$;
 
 -- Rule 39: carry out what plan/rebuild.py has decided for a page of keys, each of which
--- must still be what it has seen. o_outcome: 'done', 'again' (somebody else was there)
--- or 'clash' (a part of it belongs to another key).
+-- must still be what it has seen. o_outcome: 'done', 'again' (somebody else was there),
+-- 'clash' (a part of it belongs to another key) or 'no_bucket' (deleted: rule 33).
 CREATE OR REPLACE FUNCTION ledger_rebuild(p_page jsonb, p_grace interval)
 RETURNS TABLE (o_bucket text, o_key text, o_outcome text)
 LANGUAGE plpgsql AS $$
@@ -1446,6 +1452,11 @@ BEGIN
     LOOP
         o_bucket := entry.bucket;
         o_key := entry.key;
+        IF NOT ledger_enter_bucket(entry.bucket) THEN
+            o_outcome := 'no_bucket';
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
         SELECT o.object_id INTO existing FROM objects o
           WHERE o.bucket = entry.bucket AND o.object_key = entry.key FOR UPDATE;
         IF existing IS DISTINCT FROM entry.seen THEN

@@ -160,8 +160,9 @@ class Rebuild(Protocol):
         """
         Carry plans out, all in one transaction.
 
-        :returns: ``done``, ``again`` where the ledger has another object by now, or
-            ``clash`` where a part is another object's; those two change nothing.
+        :returns: ``done``, ``again`` where the ledger has another object by now,
+            ``clash`` where a part is another object's, or ``no_bucket`` where the
+            bucket is deleted; those three change nothing.
         """
         ...
 

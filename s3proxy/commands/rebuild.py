@@ -237,6 +237,7 @@ class _Rebuild:
             reason = {
                 "again": "the key is being written just now; rebuild again",
                 "clash": "a part of it belongs to another object",
+                "no_bucket": "its bucket has been deleted by whoever made it",
             }[outcome]
             self._problem(f"{name}: {reason}")
             counts["left"] += len(plan.rows)

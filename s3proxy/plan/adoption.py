@@ -23,6 +23,7 @@ class Adopted(Enum):
     SEVERAL = "several"
     DOUBLED = "doubled"
     AGAIN = "again"
+    NO_BUCKET = "no_bucket"
 
 
 #: Of those that are conflicts: what is the matter.
@@ -34,6 +35,7 @@ CONFLICTS = {
     Adopted.DOUBLED: "the bucket has this object, and on this backend already, under "
     "another key; this one is not needed",
     Adopted.AGAIN: "the key is being written just now; run sync again",
+    Adopted.NO_BUCKET: "the bucket has been deleted by whoever made it",
 }
 
 
