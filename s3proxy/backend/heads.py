@@ -32,6 +32,7 @@ def read_head(backend: str, key: str, answer: Answer) -> FoundObject:
     if not length.isdecimal():
         raise mismatch(backend, f"Content-Length {length!r} of a HEAD")
     told = _told(answer.headers)
+    etag = bare_etag(answer.header("etag"))
     modified = told.get("last-modified")
     headers = {name: told[name] for name in _KEPT if name in told}
     # Under its own name treq leaves what it has made of it.
@@ -46,8 +47,8 @@ def read_head(backend: str, key: str, answer: Answer) -> FoundObject:
     return FoundObject(
         key=key,
         size_bytes=int(length),
-        etag=bare_etag(answer.header("etag")),
-        md5=md5_in(answer, bare_etag(answer.header("etag"))),
+        etag=etag,
+        md5=md5_in(answer, etag),
         last_modified=None if modified is None else parse_http_date(modified),
         content_type=told.get("content-type"),
         headers=headers,

@@ -15,6 +15,8 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 ECDSA = "AWS4-ECDSA-P256-SHA256"
 TERMINAL = "aws4_request"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+#: Signed with for keys that do not exist, so that they cost the same time.
+DUMMY_SECRET = "no such access key has this secret"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 

@@ -16,13 +16,11 @@ from s3proxy.errors import (
     InvalidArgument,
     SignatureDoesNotMatch,
 )
-from s3proxy.s3.canonical import ALGORITHM, TERMINAL, signature
+from s3proxy.s3.canonical import ALGORITHM, DUMMY_SECRET, TERMINAL, signature
 from s3proxy.s3.dates import parse_amz_date
 
 _V4 = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
 _V2 = ("awsaccesskeyid", "signature")
-# Signed with for keys that do not exist, so that they cost the same time.
-_DUMMY_SECRET = "no such access key has this secret"
 
 
 def is_signed(fields: Mapping[str, str]) -> bool:
@@ -63,7 +61,7 @@ def verify(
     else:
         access_key_id, scope, sent = fields["awsaccesskeyid"], "", fields["signature"]
     secret = secret_of(access_key_id)
-    key = _DUMMY_SECRET if secret is None else secret
+    key = DUMMY_SECRET if secret is None else secret
     expected = signature(key, scope, policy) if is_v4 else _signature_v2(key, policy)
     matches = hmac.compare_digest(expected.encode(), sent.encode())
     if secret is None:

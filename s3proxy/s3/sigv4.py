@@ -23,6 +23,7 @@ from s3proxy.s3.authorization import (
     is_sigv2,
 )
 from s3proxy.s3.canonical import (
+    DUMMY_SECRET,
     EMPTY_SHA256,
     UNSIGNED_PAYLOAD,
     canonical_pairs,
@@ -51,9 +52,6 @@ __all__ = [
     "uri_encode",
     "verify",
 ]
-
-# Signed with for keys that do not exist, so that they cost the same time.
-_DUMMY_SECRET = "no such access key has this secret"
 
 
 @frozen
@@ -182,7 +180,7 @@ def _check(
     access_key_id = claim.credential.access_key_id
     to_sign = string_to_sign(claim.timestamp, scope, canonical)
     secret = secret_of(access_key_id)
-    computed = signature(_DUMMY_SECRET if secret is None else secret, scope, to_sign)
+    computed = signature(DUMMY_SECRET if secret is None else secret, scope, to_sign)
     matches = hmac.compare_digest(computed.encode(), claim.signature.encode())
     if secret is None:
         raise InvalidAccessKeyId(fields={"AWSAccessKeyId": access_key_id})
