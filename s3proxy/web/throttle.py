@@ -130,8 +130,10 @@ class Throttle:
             self._tell("server.max_requests")
             raise SlowDown
         assert self._rate_limit is not None
+        if not self._rate_limit.enabled:
+            return
         peer = address_of(host or "")
-        if not self._rate_limit.enabled or peer is None:
+        if peer is None:
             return
         client = client_of(peer, forwarded, self._server.trusted_proxies)
         group = group_of(client)
