@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from xml.etree.ElementTree import ParseError
-
-from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
-from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 
 from s3proxy.errors import (
     IllegalLocationConstraintException,
     InvalidLocationConstraint,
-    MalformedXML,
 )
+from s3proxy.s3 import safe_xml
 
 #: Of the document.
 MAX_BYTES = 64 * 1024
 
 _ROOT = "CreateBucketConfiguration"
+_MAX_ELEMENTS = 2
 # The form of S3's own regions: one of these is somewhere else, another name nowhere.
 _REGION = re.compile(r"EU|[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}")
 
@@ -37,21 +34,11 @@ def check(document: bytes, regions: Collection[str]) -> None:
     """
     if not document.strip():
         return
-    if len(document) > MAX_BYTES:
-        raise MalformedXML()
-    try:
-        root = fromstring(document, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as why:
-        # The last two: encodings that are declared and unknown.
-        raise MalformedXML() from why
-    if _name(root.tag) != _ROOT:
-        raise MalformedXML()
-    found = list(root)
-    if not found:
-        return
-    if len(found) > 1 or _name(found[0].tag) != "LocationConstraint" or len(found[0]):
-        raise MalformedXML()
-    region = (found[0].text or "").strip()
+    root = safe_xml.parse(
+        document, _ROOT, max_bytes=MAX_BYTES, max_elements=_MAX_ELEMENTS
+    )
+    root.only("LocationConstraint")
+    region = (root.value("LocationConstraint") or "").strip()
     if not region or region in regions:
         return
     if _REGION.fullmatch(region):
@@ -60,7 +47,3 @@ def check(document: bytes, regions: Collection[str]) -> None:
             "endpoint this request was sent to."
         )
     raise InvalidLocationConstraint(fields={"LocationConstraint": region})
-
-
-def _name(tag: str) -> str:
-    return tag.rpartition("}")[2]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
-from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 
 from s3proxy.errors import InvalidArgument, InvalidRequest, MalformedXML
+from s3proxy.s3 import safe_xml
 from s3proxy.s3.cors import METHODS, CorsRule
 from s3proxy.s3.markup import NAMESPACE, document, element
+from s3proxy.s3.safe_xml import Node
 
 #: Of the document, as S3 has it.
 MAX_BYTES = 64 * 1024
 MAX_RULES = 100
 
+# As many as fit: "<a/>" is the shortest.
+_MAX_ELEMENTS = MAX_BYTES // 4
 _MAX_ID_CHARACTERS = 255
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 # A token of RFC 9110 §5.6.2: what a header's name is made of. It has "*" in it.
@@ -41,19 +41,20 @@ def parse(document: bytes) -> tuple[CorsRule, ...]:
         raise MalformedXML(
             f"A CORS configuration has at most {MAX_BYTES} bytes, this one has more."
         )
-    try:
-        root = fromstring(document, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as why:
-        # The last two: encodings that are declared and unknown.
-        raise MalformedXML() from why
-    if _name(root) != "CORSConfiguration" or not len(root):
+    root = safe_xml.parse(
+        document,
+        "CORSConfiguration",
+        max_bytes=MAX_BYTES,
+        max_elements=_MAX_ELEMENTS,
+    )
+    if not root.children:
         raise MalformedXML()
-    if len(root) > MAX_RULES:
+    if len(root.children) > MAX_RULES:
         raise InvalidRequest(
             "The number of CORS rules should not exceed allowed limit of "
             f"{MAX_RULES} rules."
         )
-    return tuple(_rule(child) for child in root)
+    return tuple(_rule(child) for child in root.children)
 
 
 def write(rules: Sequence[CorsRule]) -> bytes:
@@ -65,15 +66,14 @@ def write(rules: Sequence[CorsRule]) -> bytes:
     )
 
 
-def _rule(rule: Element) -> CorsRule:
-    if _name(rule) != "CORSRule":
+def _rule(rule: Node) -> CorsRule:
+    if rule.name != "CORSRule":
         raise MalformedXML()
     found: dict[str, list[str]] = {name: [] for name in (*_REPEATED, *_SINGLE)}
-    for child in rule:
-        name = _name(child)
-        if name not in found or len(child):
+    for child in rule.children:
+        if child.name not in found or child.children:
             raise MalformedXML()
-        found[name].append((child.text or "").strip())
+        found[child.name].append(child.text.strip())
     origins, methods, headers, exposed = (found[name] for name in _REPEATED)
     if not origins or not methods or any(len(found[name]) > 1 for name in _SINGLE):
         raise MalformedXML()
@@ -122,10 +122,6 @@ def _check(element_name: str, value: str, form: re.Pattern[str]) -> None:
         )
     if not form.fullmatch(value):
         raise InvalidRequest(f'{element_name} "{value}" contains invalid character.')
-
-
-def _name(found: Element) -> str:
-    return str(found.tag).rpartition("}")[2]
 
 
 def _written(rule: CorsRule) -> str:
