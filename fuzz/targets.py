@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from random import Random
@@ -11,8 +12,22 @@ from fuzz.front import Front
 from fuzz.running import Target
 from s3proxy.backend import documents
 from s3proxy.errors import S3Error
-from s3proxy.s3 import completion, operation, ranges, sigv4, target, tokens
+from s3proxy.s3 import (
+    access_lists,
+    bucket_configuration,
+    completion,
+    cors_documents,
+    deletion,
+    operation,
+    post_policy,
+    ranges,
+    sigv4,
+    tagging,
+    target,
+    tokens,
+)
 from s3proxy.s3.chunked import ChunkDecoder
+from s3proxy.s3.form_data import FormReader
 from s3proxy.s3.framing import FORMS, Framing
 from tests.s3.chunking import SEED, Framer
 from tests.s3.signing import ACCESS_KEY_ID, NOW, REGIONS, SECRET, Request
@@ -97,6 +112,49 @@ COMPLETE = (
     b'"http://s3.amazonaws.com/doc/2006-03-01/"><Part><PartNumber>1</PartNumber>'
     b"<ETag>&quot;abc&quot;</ETag><ChecksumCRC32>AAAAAA==</ChecksumCRC32></Part><Part>"
     b"<ETag>def</ETag><PartNumber>2</PartNumber></Part></CompleteMultipartUpload>"
+)
+OWNED = (
+    b"<AccessControlPolicy><Owner><ID>me</ID></Owner><AccessControlList><Grant>"
+    b'<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+    b'xsi:type="CanonicalUser">'
+    b"<ID>me</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant>"
+    b"</AccessControlList></AccessControlPolicy>"
+)
+#: Right ones, and what reads them.
+DOCUMENTS: tuple[tuple[bytes, Callable[[bytes], object]], ...] = (
+    (COMPLETE, completion.parse),
+    (
+        b"<Delete><Quiet>true</Quiet><Object><Key>a</Key><ETag>x</ETag></Object>"
+        b"<Object><Key>b</Key><VersionId>null</VersionId></Object></Delete>",
+        deletion.parse,
+    ),
+    (
+        b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
+        lambda data: tagging.parse(data, tagging.MAX_OBJECT_TAGS),
+    ),
+    (OWNED, lambda data: access_lists.check(data, "me")),
+    (
+        b"<CORSConfiguration><CORSRule><ID>i</ID><AllowedOrigin>http://*.a</AllowedOrigin>"
+        b"<AllowedMethod>GET</AllowedMethod><AllowedHeader>x-*</AllowedHeader>"
+        b"<ExposeHeader>ETag</ExposeHeader><MaxAgeSeconds>9</MaxAgeSeconds></CORSRule>"
+        b"</CORSConfiguration>",
+        cors_documents.parse,
+    ),
+    (
+        b"<CreateBucketConfiguration><LocationConstraint>us-east-1</LocationConstraint>"
+        b"</CreateBucketConfiguration>",
+        lambda data: bucket_configuration.check(data, ("us-east-1",)),
+    ),
+)
+FORM_TYPE = "multipart/form-data; boundary=xyz"
+FORM = (
+    b'--xyz\r\nContent-Disposition: form-data; name="key"\r\n\r\na/${filename}\r\n'
+    b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="f.txt"\r\n'
+    b"Content-Type: text/plain\r\n\r\nsome\r\n--xy bytes\r\n--xyz--\r\n"
+)
+POLICY = (
+    b'{"expiration": "2100-01-01T00:00:00Z", "conditions": [{"bucket": "unified"}, '
+    b'["starts-with", "$key", "a/"], ["content-length-range", 0, 10]]}'
 )
 LISTING = (
     b"<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a%2Bb</Key>"
@@ -221,8 +279,43 @@ def operations(data: bytes, number: int, random: Random) -> None:
 
 
 def xml(data: bytes, number: int, random: Random) -> None:
-    """Clients' documents."""
-    completion.parse(data)
+    """Clients' documents, each by the parser of its kind."""
+    _, parse = DOCUMENTS[number]
+    parse(data)
+
+
+def forms(data: bytes, number: int, random: Random) -> None:
+    """
+    A browser's form, in pieces: however it is cut, the same comes out, or nothing.
+
+    Of two things that are wrong with a form, the cut decides which is told.
+    """
+
+    def read(pieces: Sequence[bytes]) -> tuple[dict[str, str], bytes] | None:
+        file = b""
+        try:
+            reader = FormReader(FORM_TYPE)
+            for piece in pieces:
+                if not reader.ended:
+                    file += reader.feed(piece)
+            if not reader.ended:
+                reader.end()
+        except S3Error:
+            return None
+        return reader.fields, file
+
+    cuts = sorted(random.randrange(len(data) + 1) for _ in range(3))
+    edges = [0, *cuts, len(data)]
+    whole = read([data])
+    assert read([data[a:b] for a, b in pairwise(edges)]) == whole
+    if whole is None:
+        raise S3Error
+
+
+def policies(data: bytes, number: int, random: Random) -> None:
+    """The policy of a form, held against a form's fields."""
+    policy = post_policy.parse(b64encode(data).decode())
+    policy.check({"key": "a/b", "bucket": "unified", "policy": ""}, NOW)
 
 
 def backend_xml(data: bytes, number: int, random: Random) -> None:
@@ -304,7 +397,18 @@ def targets() -> Mapping[str, Target]:
             SUBRESOURCES + OPERATION_HEADERS + (b"GET ", b"PUT ", b"POST ", b"DELETE "),
             1.5,
         ),
-        "xml": Target([COMPLETE], xml, XML_WORDS),
+        "xml": Target([document for document, _ in DOCUMENTS], xml, XML_WORDS, 2.0),
+        "form": Target(
+            [FORM],
+            forms,
+            (b"--xyz", b"\r\n", b"--xyz--\r\n", b'name="', b"Content-Disposition: "),
+        ),
+        "policy": Target(
+            [POLICY],
+            policies,
+            (b"[", b"]", b"{", b"}", b'"eq"', b'"$key"', b"null", b"1e999", b"\\u0000"),
+            0.5,
+        ),
         "backend-xml": Target(
             [LISTING, b"<Error><Code>a</Code><Message>b</Message></Error>"],
             backend_xml,
