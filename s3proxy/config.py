@@ -63,6 +63,7 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
         telemetry=telemetry,
         ledger=_ledger(root.section("ledger")),
         multipart=_multipart(root.section("multipart")),
+        routing_strategy=root.get("routing_strategy", values.strategy, "pack"),
     )
     root.finish()
     if problems:
@@ -166,6 +167,15 @@ def _backend(section: Section) -> BackendConfig:
         force_path_style=path_style,
         quota_bytes=section.get(
             "quota_bytes", values.whole("a whole number of bytes"), 0, required=True
+        ),
+        max_object_size=section.get(
+            "max_object_size",
+            values.whole("a whole number of bytes, at least 1", 1),
+            None,
+        ),
+        read_only=section.get("read_only", values.boolean, False),
+        weight=section.get(
+            "weight", values.number("a number from 0.001 to 1000", 0.001, 1000), 1.0
         ),
     )
     section.finish()

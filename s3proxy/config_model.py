@@ -7,11 +7,14 @@ Frozen values with every default; :mod:`s3proxy.config` reads them from a file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from attrs import field, frozen
 
 from s3proxy.config_values import split_address
+
+#: Where bytes go: to the first backend with room, or to the one filled the least.
+Strategy = Literal["pack", "spread"]
 
 SSL_MODES: Final = (
     "disable",
@@ -102,6 +105,9 @@ class BackendConfig:
 
     :ivar endpoint: Scheme, host and port, lower-case, no default port, no path.
     :ivar quota_bytes: Bytes that may be stored there; 0 = no limit.
+    :ivar max_object_size: The largest body that goes there, in bytes; None: any.
+    :ivar read_only: Nothing new goes there; what is there is read, and deleted.
+    :ivar weight: With ``spread``: one of weight 2 is filled twice as far as one of 1.
     :ivar location: Names the storage where the endpoint does not (an embedded server
         whose port changes). Cannot be set in a file.
     """
@@ -115,6 +121,9 @@ class BackendConfig:
     force_path_style: bool
     quota_bytes: int
     location: str | None = None
+    max_object_size: int | None = None
+    read_only: bool = False
+    weight: float = 1.0
 
     @property
     def identity(self) -> str:
@@ -189,6 +198,7 @@ class Config:
 
     :ivar database: None = the embedded PostgreSQL.
     :ivar backends: In order of preference; empty = the embedded ones.
+    :ivar routing_strategy: ``pack``: the first with room; ``spread``: the least full.
     :ivar data_dir: Where the embedded servers and generated keys live.
     """
 
@@ -200,3 +210,4 @@ class Config:
     telemetry: TelemetryConfig = TelemetryConfig()
     ledger: LedgerConfig = LedgerConfig()
     multipart: MultipartConfig = MultipartConfig()
+    routing_strategy: Strategy = "pack"

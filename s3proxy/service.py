@@ -21,6 +21,7 @@ from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
+from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.banner import banner
 from s3proxy.commands.runner import exit_with
 from s3proxy.config import AuthConfig, Config
@@ -36,11 +37,14 @@ from s3proxy.manager.copying import Copies
 from s3proxy.manager.leases import Leases
 from s3proxy.manager.manifesting import Manifests
 from s3proxy.manager.objects import Objects
+from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
+from s3proxy.plan.placement import Target
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
+from s3proxy.store.quotas import PostgresQuotas
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
@@ -48,6 +52,9 @@ from s3proxy.web.site import StreamingSite
 
 #: How long requests under way may take after SIGTERM before they are broken off.
 DRAIN_SECONDS = 30.0
+
+#: Between two looks at how full the backends are; claims of this process are added.
+FILLS_SECONDS = 5.0
 
 _STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -189,6 +196,19 @@ class Daemon(Service):
             return last is not None and now - last < settings.lease_seconds
 
         hold_seconds = max(3 * settings.collect_interval_seconds, 5.0)
+        watched = {
+            name: GuardedBackend(each, self.reactor)
+            for name, each in foundation.backends.items()
+        }
+        health = Health(watched)
+        router = Router(
+            [
+                Target(each.name, each.weight, each.max_object_size, each.read_only)
+                for each in foundation.configs
+            ],
+            self.config.routing_strategy,
+            health,
+        )
         collector = Collector(
             Janitor(pool, settings.lease_seconds, settings.late_seconds, hold_seconds),
             foundation.backends,
@@ -210,17 +230,21 @@ class Daemon(Service):
         )
         trim = Job("trim connections", 30.0, pool.trim, self.reactor)
         self._jobs = Jobs([extend, reap, *collect.values(), trim])
+        if self.config.routing_strategy == "spread":
+            refresh = partial(router.refresh, PostgresQuotas(pool))
+            fills = Job("read quotas", FILLS_SECONDS, refresh, self.reactor)
+            self._jobs.jobs.append(fills)
         writer = Writer(
             ledger,
             leases,
-            foundation.backends,
-            [each.name for each in foundation.configs],
+            watched,
+            router,
             foundation.installation_id,
             _monotonic,
             lambda backend: collect[backend].soon(),
         )
         objects = Objects(
-            ledger, foundation.backends, writer, self.reactor, settings.grace_seconds
+            ledger, watched, writer, self.reactor, settings.grace_seconds, health
         )
         upload_ledger = PostgresUploads(
             pool, settings.lease_seconds, settings.grace_seconds

@@ -22,7 +22,7 @@ from s3proxy.config import (
     TelemetryConfig,
     TracingConfig,
 )
-from tests.config_documents import BACKEND, DATABASE, HERE, read
+from tests.config_documents import BACKEND, DATABASE, HERE, OTHER, read
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = (ROOT / "config.example.yaml").read_text("utf-8")
@@ -225,6 +225,17 @@ def test_token_alone_is_authentication() -> None:
     assert auth == AuthConfig(None, None, "t")
     assert auth.enabled
     assert not read({"auth": {}}).auth.enabled
+
+
+def test_routing() -> None:
+    """Of each backend, and of all."""
+    one = {**BACKEND, "max_object_size": 5, "read_only": True, "weight": 2}
+    config = read({"backends": [one, OTHER], "routing_strategy": "spread"})
+    first, second = config.backends
+    assert (first.max_object_size, first.read_only, first.weight) == (5, True, 2.0)
+    assert (second.max_object_size, second.read_only, second.weight) == (None, False, 1)
+    assert config.routing_strategy == "spread"
+    assert read("{}").routing_strategy == "pack"
 
 
 def test_no_quota_is_zero() -> None:

@@ -24,6 +24,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("", {"backends": {}}, "backends", "want a list of at least one, got keys with"),
     ("", {"backends": ["x"]}, "backends[0]", "want keys with values, got text"),
+    ("", {"routing_strategy": "fair"}, "routing_strategy", "want one of pack, spread"),
     ("", {"data_dir": ""}, "data_dir", "want text in quotes, not empty"),
     ("", {"data_dir": "~/x"}, "data_dir", "want a path without ~ (${HOME} is"),
     ("server", {"port": 1}, "server.port", "unknown key, want one of listen_addr,"),

@@ -31,3 +31,6 @@ SELECT bucket FROM held WHERE bucket IS NOT NULL
 
 -- name: installation_id
 SELECT installation_id FROM installation
+
+-- name: fills
+SELECT q.backend_name, q.bytes_used, q.bytes_limit FROM backend_quotas q
