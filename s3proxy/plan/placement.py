@@ -60,6 +60,11 @@ class Fill:
     limit_bytes: int = 0
     leaving_bytes: int = 0
 
+    @property
+    def staying_bytes(self) -> int:
+        """What will be there when all that is to be deleted is."""
+        return self.used_bytes - self.leaving_bytes
+
 
 @frozen
 class Placement:
@@ -112,7 +117,7 @@ def ratios(targets: Sequence[Target], fills: Mapping[str, Fill]) -> dict[str, fl
     """
     sizes = capacities(targets, fills)
     return {
-        each.name: _staying(fills.get(each.name, Fill())) / sizes[each.name]
+        each.name: fills.get(each.name, Fill()).staying_bytes / sizes[each.name]
         for each in targets
     }
 
@@ -124,12 +129,13 @@ def capacities(
     What fills each backend, in bytes times its weight.
 
     One without a limit counts like the largest that has one, so that the others are
-    not left empty beside it; where none has, all are alike.
+    not left empty beside it; where none has, each is as large as all that is stored.
     """
-    limits = {each.name: fills.get(each.name, Fill()).limit_bytes for each in targets}
-    largest = max(limits.values(), default=0) or 1
-    return {each.name: (limits[each.name] or largest) * each.weight for each in targets}
-
-
-def _staying(fill: Fill) -> int:
-    return fill.used_bytes - fill.leaving_bytes
+    known = {each.name: fills.get(each.name, Fill()) for each in targets}
+    largest = max((fill.limit_bytes for fill in known.values()), default=0)
+    if not largest:
+        largest = sum(fill.staying_bytes for fill in known.values()) or 1
+    return {
+        each.name: (known[each.name].limit_bytes or largest) * each.weight
+        for each in targets
+    }
