@@ -192,6 +192,45 @@ class MultipartConfig:
 
 
 @frozen
+class ReplicationConfig:
+    """
+    How many copies there are of each part of each object.
+
+    :ivar factor: So many, each on another backend.
+    :ivar worker_interval_seconds: Between two rounds that make missing copies and
+        remove those beyond.
+    :ivar batch_size: Parts that are taken at once.
+    """
+
+    factor: int = 1
+    worker_interval_seconds: float = 300.0
+    batch_size: int = 50
+
+
+@frozen
+class RebalanceConfig:
+    """
+    Moves of copies between backends.
+
+    :ivar strategy: ``pack``: towards the first backends of the list; ``spread``:
+        towards the ones that are filled the least.
+    :ivar interval_seconds: Between two rounds.
+    :ivar batch_size: Moves that are planned at once.
+    :ivar threshold: ``spread``: the difference between the fullest and the emptiest
+        backend, as shares of their quotas, that is left alone. ``pack``: the share of a
+        quota that is left free.
+    :ivar max_bytes_per_second: All moves together; None: as fast as it goes.
+    """
+
+    enabled: bool = False
+    strategy: Strategy = "pack"
+    interval_seconds: float = 6 * 3600.0
+    batch_size: int = 100
+    threshold: float = 0.1
+    max_bytes_per_second: int | None = None
+
+
+@frozen
 class Config:
     """
     Everything.
@@ -199,6 +238,7 @@ class Config:
     :ivar database: None = the embedded PostgreSQL.
     :ivar backends: In order of preference; empty = the embedded ones.
     :ivar routing_strategy: ``pack``: the first with room; ``spread``: the least full.
+    :ivar replication: None = one copy of new parts, and what has more keeps them.
     :ivar data_dir: Where the embedded servers and generated keys live.
     """
 
@@ -211,3 +251,5 @@ class Config:
     ledger: LedgerConfig = LedgerConfig()
     multipart: MultipartConfig = MultipartConfig()
     routing_strategy: Strategy = "pack"
+    replication: ReplicationConfig | None = None
+    rebalance: RebalanceConfig = RebalanceConfig()

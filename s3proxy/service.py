@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from s3proxy.backend.guarded import GuardedBackend, Health
+from s3proxy.background import pool_jobs, process_name, targets
 from s3proxy.banner import banner
 from s3proxy.commands.runner import exit_with
 from s3proxy.config import AuthConfig, Config
@@ -40,11 +41,10 @@ from s3proxy.manager.objects import Objects
 from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
-from s3proxy.plan.placement import Target
 from s3proxy.store.janitor import Janitor
+from s3proxy.store.jobs import PostgresJobs
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
-from s3proxy.store.quotas import PostgresQuotas
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import make_site
 from s3proxy.web.auth import Authenticator
@@ -52,9 +52,6 @@ from s3proxy.web.site import StreamingSite
 
 #: How long requests under way may take after SIGTERM before they are broken off.
 DRAIN_SECONDS = 30.0
-
-#: Between two looks at how full the backends are; claims of this process are added.
-FILLS_SECONDS = 5.0
 
 _STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -160,7 +157,7 @@ class Daemon(Service):
         made = dict(await foundation.registry.buckets())
         self._site = self._make_site(foundation, auth, {bucket: made[bucket]})
         self._port = self._listen(self._site)
-        self._jobs.start()
+        self._jobs.start(PostgresJobs(foundation.pool, process_name()))
         address: Any = self._port.getHost()
         self.log.info(
             "serving bucket {bucket} on {host}:{port} from {backends}",
@@ -202,12 +199,7 @@ class Daemon(Service):
         }
         health = Health(watched)
         router = Router(
-            [
-                Target(each.name, each.weight, each.max_object_size, each.read_only)
-                for each in foundation.configs
-            ],
-            self.config.routing_strategy,
-            health,
+            targets(foundation.configs), self.config.routing_strategy, health
         )
         collector = Collector(
             Janitor(pool, settings.lease_seconds, settings.late_seconds, hold_seconds),
@@ -230,10 +222,6 @@ class Daemon(Service):
         )
         trim = Job("trim connections", 30.0, pool.trim, self.reactor)
         self._jobs = Jobs([extend, reap, *collect.values(), trim])
-        if self.config.routing_strategy == "spread":
-            refresh = partial(router.refresh, PostgresQuotas(pool))
-            fills = Job("read quotas", FILLS_SECONDS, refresh, self.reactor)
-            self._jobs.jobs.append(fills)
         writer = Writer(
             ledger,
             leases,
@@ -273,6 +261,9 @@ class Daemon(Service):
                 self.reactor,
             ),
         ]
+        self._jobs.jobs += pool_jobs(
+            self.config, foundation, watched, health, router, writer, self.reactor
+        )
         metrics = self.config.telemetry.metrics
         return make_site(
             objects,

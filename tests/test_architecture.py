@@ -35,7 +35,15 @@ ALLOWED: dict[str, frozenset[str]] = {
     "banner": BASE | {"config"},
 }
 #: The composition roots, which know all rooms.
-ROOTS = {"service", "foundation", "tap", "cli", "__init__", "__main__"}
+ROOTS = {
+    "service",
+    "foundation",
+    "background",
+    "tap",
+    "cli",
+    "__init__",
+    "__main__",
+}
 
 PURE = {"s3", "plan", "model", "errors", "config"}
 IMPURE = {

@@ -18,6 +18,8 @@ from s3proxy.config import (
     DatabaseConfig,
     LedgerConfig,
     MetricsConfig,
+    RebalanceConfig,
+    ReplicationConfig,
     ServerConfig,
     TelemetryConfig,
     TracingConfig,
@@ -131,6 +133,8 @@ def test_example_file_names_every_key() -> None:
         (config.telemetry.metrics, document["telemetry"]["metrics"]),
         (config.telemetry.tracing, document["telemetry"]["tracing"]),
         (config.ledger, document["ledger"]),
+        (config.replication, document["replication"]),
+        (config.rebalance, document["rebalance"]),
     ]
     for value, keys in sections:
         fields = {
@@ -236,6 +240,21 @@ def test_routing() -> None:
     assert (second.max_object_size, second.read_only, second.weight) == (None, False, 1)
     assert config.routing_strategy == "spread"
     assert read("{}").routing_strategy == "pack"
+
+
+def test_replication_and_rebalance() -> None:
+    """Left out, read, and their defaults."""
+    assert read("{}").replication is None
+    assert read("{}").rebalance == RebalanceConfig(False, "pack", 21600.0, 100, 0.1)
+    config = read(
+        {
+            "backends": [BACKEND, OTHER],
+            "replication": {"factor": 2},
+            "rebalance": {"enabled": True, "strategy": "spread"},
+        }
+    )
+    assert config.replication == ReplicationConfig(2, 300.0, 50)
+    assert (config.rebalance.enabled, config.rebalance.strategy) == (True, "spread")
 
 
 def test_no_quota_is_zero() -> None:
