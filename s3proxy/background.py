@@ -12,7 +12,7 @@ from functools import partial
 from twisted.internet.interfaces import IReactorTime
 
 from s3proxy.backend.guarded import GuardedBackend, Health
-from s3proxy.config import BackendConfig, Config, RebalanceConfig, ReplicationConfig
+from s3proxy.config import BackendConfig, Config, ReplicationConfig
 from s3proxy.foundation import Foundation
 from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import NAME, Rebalancer
@@ -80,9 +80,7 @@ def pool_jobs(
         jobs.append(_replicate(config.replication, replicas, names, health, clock))
     if config.rebalance.enabled:
         jobs.append(
-            _rebalance(
-                config.rebalance, foundation, replicas, router.targets, health, clock
-            )
+            _rebalance(config, foundation, replicas, router.targets, health, clock)
         )
     return jobs
 
@@ -111,24 +109,27 @@ def _replicate(
 
 
 def _rebalance(
-    config: RebalanceConfig,
+    config: Config,
     foundation: Foundation,
     replicas: Replicas,
     targets: Sequence[Target],
     health: Health,
     clock: IReactorTime,
 ) -> Job:
+    wanted = config.rebalance
+
     def balance(fills: Mapping[str, Fill]) -> Balance:
         return Balance(
-            targets, fills, config.strategy, config.threshold, health.of_writes
+            targets, fills, wanted.strategy, wanted.threshold, health.of_writes
         )
 
     rebalancer = Rebalancer(
         PostgresMoving(foundation.pool),
         replicas,
         PostgresJobs(foundation.pool, process_name()),
-        Pace(clock, config.max_bytes_per_second),
+        Pace(clock, wanted.max_bytes_per_second),
         balance,
-        config.batch_size,
+        wanted.batch_size,
+        config.ledger.lease_seconds,
     )
-    return Job(NAME, config.interval_seconds, rebalancer.round, clock)
+    return Job(NAME, wanted.interval_seconds, rebalancer.round, clock)

@@ -26,9 +26,6 @@ PAGE = 1000
 #: Plans of one round; what is left is the next one's.
 ROUND_PLANS = 1000
 
-#: A process that says nothing for so long is not at work any more.
-HOLD_SECONDS = 600.0
-
 NAME = "rebalance"
 
 
@@ -83,6 +80,7 @@ class Moved:
 class Rebalancer:
     """
     :ivar balance: Makes a plan's beginning of how full the backends are.
+    :ivar hold_seconds: A process that says nothing for so long is not at work any more.
     """
 
     _ledger: Movable
@@ -91,12 +89,13 @@ class Rebalancer:
     _pace: Pace
     _balance: Callable[[Mapping[str, Fill]], Balance]
     _batch_size: int
+    _hold_seconds: float
     _log = Logger()
 
     async def round(self) -> Moved | str:
         """Plan and move, until there is nothing left to move."""
         done = Moved()
-        if not await self._singleton.take(NAME, HOLD_SECONDS):
+        if not await self._singleton.take(NAME, self._hold_seconds):
             return "another process is at it"
         try:
             after: dict[str, str] = {}
@@ -107,7 +106,7 @@ class Rebalancer:
                     break
                 for move in moves:
                     # Said again with each, since one may take long.
-                    if not await self._singleton.take(NAME, HOLD_SECONDS):
+                    if not await self._singleton.take(NAME, self._hold_seconds):
                         return done
                     await self._move(move, done, passed_over)
         finally:

@@ -24,6 +24,7 @@ from s3proxy.store.connection import QuietConnection
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
+from s3proxy.store.replicas import PostgresReplicas
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import App
 from tests.crash.statements import Statements
@@ -48,6 +49,10 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (PostgresManifests, "take", "manifest_take"),
     (PostgresManifests, "claim", "manifest_claim"),
     (PostgresManifests, "commit", "manifest_commit"),
+    (PostgresReplicas, "take", "replica_take"),
+    (PostgresReplicas, "claim", "replica_claim"),
+    (PostgresReplicas, "commit", "replica_commit"),
+    (PostgresReplicas, "trim", "replica_trim"),
     (Janitor, "reap", "reap"),
     (Janitor, "collect", "collect"),
     (Janitor, "collected", "collected"),
@@ -68,7 +73,20 @@ SENT = {
     "SELECT ledger_abort(": "abort.sent",
     "SELECT ledger_expire_uploads(": "expire.sent",
     "SELECT ledger_commit_manifest(": "manifest_commit.sent",
+    "FROM ledger_claim_replica(": "replica_claim.sent",
+    "SELECT ledger_commit_replica(": "replica_commit.sent",
+    "SELECT ledger_trim_copies(": "replica_trim.sent",
     "SELECT ledger_collected(": "collected.sent",
+}
+
+#: What rounds of jobs begin with.
+ROUNDS = {
+    "reap",
+    "collect",
+    "expire",
+    "manifest_take",
+    "replica_take",
+    "replica_trim",
 }
 
 POINTS = frozenset(
@@ -96,7 +114,7 @@ def _wire(owner: type[Any], method: str, step: str) -> None:
         reached(f"{step}.before")
         result = await inner(self, *args, **kwargs)
         # A round of a job that found nothing is not the one that is meant.
-        if step not in ("reap", "collect", "expire", "manifest_take") or result:
+        if step not in ROUNDS or result:
             reached(f"{step}.after")
         return result
 

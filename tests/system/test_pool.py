@@ -125,6 +125,7 @@ class Proxy:
                 self.router.targets, fills, strategy, threshold, self.health.of_writes
             ),
             3,
+            60.0,
         )
 
     def sql(self, text: str, parameters: Any = None) -> list[tuple[Any, ...]]:
