@@ -182,9 +182,12 @@ class Daemon:
 
     def check(self, *, settled: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the ``check`` subcommand once."""
-        arguments = ["check", *(["--settled"] if settled else [])]
+        return self.run("check", *(["--settled"] if settled else []))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a subcommand with the daemon's configuration."""
         return subprocess.run(
-            self._command(arguments, module="s3proxy"),
+            self._command([*arguments], module="s3proxy"),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
