@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS object_parts (
     offset_bytes bigint  NOT NULL CHECK (offset_bytes >= 0),
     size_bytes   bigint  NOT NULL CHECK (size_bytes >= 0),
     md5          text    NOT NULL,
-    -- Section 10: how many live copies there are, kept by triggers; and from when a job
+    -- Section 12: how many live copies there are, kept by triggers; and from when a job
     -- may see to it that there are enough.
     live_copies    integer     NOT NULL DEFAULT 0,
     replica_due_at timestamptz NOT NULL DEFAULT now(),
@@ -1010,40 +1010,46 @@ BEGIN
     RETURN 'committed';
 END $$;
 
--- 10. Replicas and moves -----------------------------------------------------------------
+-- 12. Replicas and moves -----------------------------------------------------------------
 --
 -- How many live copies a part has is in its row, true by construction like I3, and so is
 -- found by an index. A copy of a copy is a claim like any other. Whoever turns a live
 -- copy to garbage while its object stays holds the lock on the part's row, and leaves
--- another live copy (rules 35 to 38).
+-- another live copy (rules 40 to 43).
 
--- Whoever makes a part counts the copies that are live by then; this does the rest.
--- Planned once, for an index, however little the table holds by then.
-CREATE OR REPLACE FUNCTION ledger_count_copy() RETURNS trigger
+-- Counted anew under the lock on the part's row, so in whatever order copies and parts
+-- come about. Planned once, for an index, however little the tables hold by then.
+CREATE OR REPLACE FUNCTION ledger_count_copies() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    counted text := CASE WHEN TG_OP = 'DELETE' THEN OLD.part_id ELSE NEW.part_id END;
 BEGIN
-    IF TG_OP = 'DELETE' THEN
-        UPDATE object_parts SET live_copies = live_copies - 1
-         WHERE part_id = OLD.part_id;
-    ELSE
-        UPDATE object_parts
-           SET live_copies = live_copies + CASE WHEN NEW.state = 'live' THEN 1 ELSE -1 END
-         WHERE part_id = NEW.part_id;
+    PERFORM 1 FROM object_parts p WHERE p.part_id = counted FOR UPDATE;
+    IF FOUND THEN
+        -- A statement of its own: it sees what the lock has waited for.
+        UPDATE object_parts p
+           SET live_copies = (SELECT count(*) FROM object_locations l
+                               WHERE l.part_id = counted AND l.state = 'live')
+         WHERE p.part_id = counted;
     END IF;
     RETURN NULL;
 END $$;
 
 CREATE OR REPLACE TRIGGER count_inserted AFTER INSERT ON object_locations
     FOR EACH ROW WHEN (NEW.state = 'live' AND NOT NEW.is_manifest)
-    EXECUTE FUNCTION ledger_count_copy();
+    EXECUTE FUNCTION ledger_count_copies();
 CREATE OR REPLACE TRIGGER count_deleted AFTER DELETE ON object_locations
     FOR EACH ROW WHEN (OLD.state = 'live' AND NOT OLD.is_manifest)
-    EXECUTE FUNCTION ledger_count_copy();
+    EXECUTE FUNCTION ledger_count_copies();
 CREATE OR REPLACE TRIGGER count_updated AFTER UPDATE OF state ON object_locations
     FOR EACH ROW WHEN ((OLD.state = 'live') <> (NEW.state = 'live')
                        AND NOT NEW.is_manifest)
-    EXECUTE FUNCTION ledger_count_copy();
+    EXECUTE FUNCTION ledger_count_copies();
+-- Who makes a part and knows the number gives it, which saves a version of the row.
+CREATE OR REPLACE TRIGGER count_copies AFTER INSERT ON object_parts
+    FOR EACH ROW WHEN (NEW.live_copies = 0)
+    EXECUTE FUNCTION ledger_count_copies();
 
 -- Take parts with too few live copies, the fewest first, then the longest due; nobody
 -- else takes them within p_hold. Without a live copy there is nothing to copy.
@@ -1069,7 +1075,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Rule 35: charge and name one more copy of a part, on the first of p_backends with room
+-- Rule 40: charge and name one more copy of a part, on the first of p_backends with room
 -- that has none. p_factor: as many copies as there are to be, those under way counted;
 -- NULL for a move. outcome: 'claimed', 'enough', 'held' (each of them has a copy), 'full'
 -- or 'gone'.
@@ -1120,7 +1126,7 @@ BEGIN
             source.object_key, part.size_bytes, 'claimed', clock_timestamp() + p_lease);
 END $$;
 
--- Rule 36: the claim becomes one more live copy of its part, if the part is still one of
+-- Rule 41: the claim becomes one more live copy of its part, if the part is still one of
 -- an object and the copy that it was made of still live. p_moves: that one becomes
 -- garbage. outcome: 'committed', 'lost' (nothing changed) or 'superseded' (the claim is
 -- now abandoned). Lock order: the part's row, then its copies.
@@ -1163,7 +1169,7 @@ BEGIN
     RETURN 'committed';
 END $$;
 
--- Rule 37: of at most p_limit parts with more than p_factor live copies, those beyond
+-- Rule 42: of at most p_limit parts with more than p_factor live copies, those beyond
 -- become garbage; the ones on the first of p_keep stay. Returns how many copies went.
 CREATE OR REPLACE FUNCTION ledger_trim_copies(
     p_factor integer, p_keep text[], p_limit integer, p_grace interval)
@@ -1199,7 +1205,7 @@ BEGIN
     RETURN total;
 END $$;
 
--- 11. Jobs -------------------------------------------------------------------------------
+-- 13. Jobs -------------------------------------------------------------------------------
 
 -- What each kind of background work did last, whichever process did it. taken_by says who
 -- is at work, for work that would only be wasted where two do it; no correctness rests

@@ -1,5 +1,5 @@
 """
-Moving copies from backend to backend (protocol, rules 35, 36 and 38).
+Moving copies from backend to backend (protocol, rules 40, 41 and 43).
 
 Safe in several processes at once, and with two plans at once: a move counts only if the
 copy that it was made of is still live. One at a time is enough, though, so that two do

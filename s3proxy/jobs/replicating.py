@@ -1,5 +1,5 @@
 """
-As many copies of each part as there are to be (protocol, rules 35 to 37).
+As many copies of each part as there are to be (protocol, rules 40 to 42).
 
 Safe in several processes at once: the ledger hands each part to one worker for a while,
 counts the copies under way, and lets a part have one copy on a backend.

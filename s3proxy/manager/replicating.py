@@ -1,5 +1,5 @@
 """
-Copies of copies: more of them, fewer, or elsewhere (protocol, rules 35 to 38).
+Copies of copies: more of them, fewer, or elsewhere (protocol, rules 40 to 43).
 
 A copy is a body like any other, so the writer stores it: with a claim and its lease,
 its last bytes held back until length and MD5 have verified, live only by its commit.

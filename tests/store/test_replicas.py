@@ -157,7 +157,7 @@ async def test_the_object_went_away(world: World) -> None:
 
 @ensureDeferred
 async def test_the_source_went_away(world: World) -> None:
-    """Rule 36: its copy was moved meanwhile."""
+    """Rule 41: its copy was moved meanwhile."""
     part_id = await world.put()
     (source,) = (await world.find(part_id)).part.copies
     slow, fast = await world.claim(part_id), await world.claim(part_id)
@@ -246,11 +246,41 @@ async def test_an_earlier_database_is_counted(world: World) -> None:
     part_id = await world.put()
     await world.add(part_id)
     await world.put("other")
-    world.db.sql("ALTER TABLE object_parts DROP live_copies, DROP replica_due_at")
+    world.db.sql(
+        "ALTER TABLE object_parts DROP live_copies CASCADE, DROP replica_due_at"
+    )
     world.db.sql(schema_text())
     assert world.counted() == [2, 1]
     world.db.sql(schema_text())
     assert world.counted() == [2, 1]
+
+
+@ensureDeferred
+async def test_a_part_that_comes_after_its_copies(world: World) -> None:
+    """As of an object that is rebuilt; and in one statement with them."""
+    db = world.db
+    await world.put()
+    db.sql(
+        "CREATE TEMPORARY TABLE kept AS TABLE object_parts; DELETE FROM object_parts"
+    )
+    columns = "object_id, part_number, part_id, offset_bytes, size_bytes, md5"
+    db.sql(f"INSERT INTO object_parts ({columns}) SELECT {columns} FROM kept")
+    assert world.counted() == [1]
+    copy = (
+        "INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,"
+        " bucket, object_key, size_bytes, state) "
+        "SELECT 'c-' || part_id, part_id, 'two', 'c-' || part_id, 'b', 'k', size_bytes,"
+        " 'live' FROM kept RETURNING copy_id"
+    )
+    part = (
+        f"INSERT INTO object_parts ({columns}) SELECT {columns} FROM kept RETURNING 1"
+    )
+    for first, second in ((copy, part), (part, copy)):
+        db.sql("DELETE FROM object_parts")
+        db.sql("DELETE FROM object_locations WHERE backend_name = 'two'")
+        db.sql(f"WITH x AS ({first}), y AS ({second}) SELECT count(*) FROM x, y")
+        assert world.counted() == [2]
+    db.sql("DROP TABLE kept")
 
 
 @given(st.lists(st.sampled_from(("live", "garbage", "abandoned", "gone")), max_size=8))
