@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
@@ -56,6 +56,7 @@ def pool_jobs(
     router: Router,
     writer: Writer,
     clock: IReactorTime,
+    monotonic: Callable[[], float],
 ) -> list[Job]:
     """Replication, rebalancing, looks at how full backends are: what is configured."""
     pool = foundation.pool
@@ -80,7 +81,15 @@ def pool_jobs(
         jobs.append(_replicate(config.replication, replicas, names, health, clock))
     if config.rebalance.enabled:
         jobs.append(
-            _rebalance(config, foundation, replicas, router.targets, health, clock)
+            _rebalance(
+                config,
+                foundation,
+                replicas,
+                router.targets,
+                health,
+                clock,
+                Pace(clock, monotonic, config.rebalance.max_bytes_per_second),
+            )
         )
     return jobs
 
@@ -115,6 +124,7 @@ def _rebalance(
     targets: Sequence[Target],
     health: Health,
     clock: IReactorTime,
+    pace: Pace,
 ) -> Job:
     wanted = config.rebalance
 
@@ -127,7 +137,7 @@ def _rebalance(
         PostgresMoving(foundation.pool),
         replicas,
         PostgresJobs(foundation.pool, process_name()),
-        Pace(clock, wanted.max_bytes_per_second),
+        pace,
         balance,
         wanted.batch_size,
         config.ledger.lease_seconds,

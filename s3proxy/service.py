@@ -194,7 +194,7 @@ class Daemon(Service):
 
         hold_seconds = max(3 * settings.collect_interval_seconds, 5.0)
         watched = {
-            name: GuardedBackend(each, self.reactor)
+            name: GuardedBackend(each, self.reactor, _monotonic)
             for name, each in foundation.backends.items()
         }
         health = Health(watched)
@@ -262,7 +262,14 @@ class Daemon(Service):
             ),
         ]
         self._jobs.jobs += pool_jobs(
-            self.config, foundation, watched, health, router, writer, self.reactor
+            self.config,
+            foundation,
+            watched,
+            health,
+            router,
+            writer,
+            self.reactor,
+            _monotonic,
         )
         metrics = self.config.telemetry.metrics
         return make_site(

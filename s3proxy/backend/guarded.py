@@ -63,10 +63,15 @@ class GuardedBackend:
     Matches :class:`s3proxy.manager.ports.Backend` over another one.
 
     A call that is not made fails with BackendUnavailable, ``landed`` false.
+
+    :ivar clock: To wait with.
+    :ivar now: Seconds by a clock that nobody sets: one that was put back by an hour
+        would leave a backend alone for an hour.
     """
 
     _inner: Backend
     _clock: IReactorTime
+    _now: Callable[[], float]
     _patience: Patience = field(factory=Patience)
     name: str = field(init=False)
     writes: Breaker = field(init=False)
@@ -75,9 +80,9 @@ class GuardedBackend:
 
     def __attrs_post_init__(self) -> None:
         self.name = self._inner.name
-        self.writes = Breaker(self._clock.seconds, self._patience)
-        self.reads = Breaker(self._clock.seconds, self._patience)
-        self.speed = Speed(self._clock.seconds)
+        self.writes = Breaker(self._now, self._patience)
+        self.reads = Breaker(self._now, self._patience)
+        self.speed = Speed(self._now)
 
     async def open_put(
         self,
@@ -102,13 +107,13 @@ class GuardedBackend:
         if 0 < pause <= PATIENT_SECONDS:
             await deferLater(self._clock, pause)
         verdict = self._enter(self.reads)
-        began = self._clock.seconds()
+        began = self._now()
         try:
             download = await self._inner.open_get(copy, start, end)
         except BaseException as why:
             verdict.give(why)
             raise
-        self.speed.note(self._clock.seconds() - began)
+        self.speed.note(self._now() - began)
         return _Download(download, verdict)
 
     async def delete(self, backend_key: str, version_id: str | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import define
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -15,10 +17,13 @@ class Pace:
     """
     Matches :class:`s3proxy.manager.replicating.Pace`.
 
+    :ivar clock: To wait with.
+    :ivar now: Seconds by a clock that nobody sets.
     :ivar bytes_per_second: Of all that spend together; None: as fast as it goes.
     """
 
     _clock: IReactorTime
+    _now: Callable[[], float]
     bytes_per_second: int | None = None
     _paid_until: float = float("-inf")
 
@@ -26,7 +31,7 @@ class Pace:
         """Returns when as many bytes may have gone."""
         if self.bytes_per_second is None:
             return
-        now = self._clock.seconds()
+        now = self._now()
         # Time that was not used is not saved up.
         begin = max(self._paid_until, now)
         self._paid_until = begin + count_bytes / self.bytes_per_second

@@ -123,7 +123,8 @@ class Job:
             self.failures += 1
             result = f"failed, see the log: {type(why).__name__}"
             self._log.failure("{job} failed; it goes on", job=self.name)
-        await self._tell(self._clock.seconds() - began, result, good)
+        # A clock that was put back gives less than nothing.
+        await self._tell(max(self._clock.seconds() - began, 0.0), result, good)
 
     async def _tell(self, seconds: float, result: str, good: bool) -> None:
         """Record it, where it is worth a transaction."""

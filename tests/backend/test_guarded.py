@@ -52,7 +52,7 @@ class Stage:
     guarded: GuardedBackend = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.guarded = GuardedBackend(self.inner, self.clock)
+        self.guarded = GuardedBackend(self.inner, self.clock, self.clock.seconds)
 
     async def put(self) -> None:
         upload = await self.guarded.open_put(COPY, {}, sha256=None, md5=None)

@@ -17,7 +17,7 @@ from s3proxy.jobs.pacing import Pace
 def test_the_rate_is_kept(rate: int, steps: list[tuple[int, float]]) -> None:
     """Whoever spends, and whatever time passes between; unused time is not saved up."""
     clock = Clock()
-    pace = Pace(clock, rate)
+    pace = Pace(clock, clock.seconds, rate)
     begin = clock.seconds()
     spent = 0
     for count, idle in steps:
@@ -35,7 +35,7 @@ def test_the_rate_is_kept(rate: int, steps: list[tuple[int, float]]) -> None:
 def test_two_share_it() -> None:
     """Together they take as long as one would."""
     clock = Clock()
-    pace = Pace(clock, 100)
+    pace = Pace(clock, clock.seconds, 100)
     works = [Deferred.fromCoroutine(pace.spend(100)) for _ in range(2)]
     clock.advance(1.0)
     assert [work.called for work in works] == [True, False]
@@ -45,5 +45,6 @@ def test_two_share_it() -> None:
 
 def test_no_limit() -> None:
     """It does not wait."""
-    work = Deferred.fromCoroutine(Pace(Clock()).spend(1 << 40))
+    clock = Clock()
+    work = Deferred.fromCoroutine(Pace(clock, clock.seconds).spend(1 << 40))
     assert work.called

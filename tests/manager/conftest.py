@@ -98,7 +98,8 @@ class Stage:
         self.ledger = self.make_ledger()
         self.one, self.two = WatchedBackend("one"), WatchedBackend("two")
         guarded = {
-            each.name: GuardedBackend(each, self.clock) for each in (self.one, self.two)
+            each.name: GuardedBackend(each, self.clock, self.clock.seconds)
+            for each in (self.one, self.two)
         }
         health = Health(guarded)
         self.router = Router([Target("one"), Target("two")], "pack", health)

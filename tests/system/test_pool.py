@@ -76,7 +76,7 @@ class Proxy:
             self.limit(name, 0)
         self.clock = Clock()
         self.guarded = {
-            name: GuardedBackend(each, self.clock)
+            name: GuardedBackend(each, self.clock, self.clock.seconds)
             for name, each in self.backends.items()
         }
         self.health = Health(self.guarded)
@@ -120,7 +120,7 @@ class Proxy:
             PostgresMoving(self.pool),
             self.replicas,
             PostgresJobs(self.pool, process),
-            Pace(self.clock),
+            Pace(self.clock, self.clock.seconds),
             lambda fills: Balance(
                 self.router.targets, fills, strategy, threshold, self.health.of_writes
             ),
