@@ -37,6 +37,7 @@ from s3proxy.manager.ports import (
     Stored,
     Upload,
 )
+from s3proxy.manager.routing import Router
 from s3proxy.manager.writes import ObjectWrite, R, Write
 from s3proxy.model import Claim, ObjectInfo
 from s3proxy.s3.checksums import Digests
@@ -52,9 +53,6 @@ KEPT_TOTAL_BYTES = 32 * 1024 * 1024
 #: What is handed to a backend's connection at a time, so that it shows progress.
 PIECE_BYTES = 64 * 1024
 
-#: For so long after a failed write a backend is asked last.
-SICK_SECONDS = 30.0
-
 _TRY_AGAIN = "The object could not be stored. The old one, if any, is unchanged."
 
 
@@ -63,19 +61,18 @@ class Writer:
     """
     Stores bodies.
 
-    :ivar order: Backend names, in the order in which they are asked for room.
+    :ivar router: Says which backends are asked for room, in which order.
     :ivar abandoned: Called with a backend's name when something there is to be deleted.
     """
 
     _ledger: Ledger
     _leases: Leases
     _backends: Mapping[str, Backend]
-    _order: Sequence[str]
+    _router: Router
     _installation_id: str
     _monotonic: Callable[[], float]
     _abandoned: Callable[[str], None]
     _kept_bytes: int = 0
-    _failed_seconds: dict[str, float] = field(factory=dict)
     _copies: BackendCopies = field(init=False)
     _log = Logger()
 
@@ -153,25 +150,21 @@ class Writer:
             return await self._commit(write, lease, stored, digests.md5_hex)
 
     async def _claim(self, write: Write[R], failed: Sequence[str]) -> Lease:
+        size = write.content_length
+        placement = self._router.place(size, without=failed)
+        is_passing = bool(failed or placement.resting)
+        if not placement.order:
+            raise _nobody_takes(size, is_passing=is_passing)
         asked = self._monotonic()
-        # Until a breaker does more: one that just failed is asked after the others,
-        # since a large body gets only one try.
-        candidates = sorted(
-            (name for name in self._order if name not in failed),
-            key=lambda name: (
-                asked - self._failed_seconds.get(name, -SICK_SECONDS) < SICK_SECONDS
-            ),
-        )
-        if not candidates:
-            raise ServiceUnavailable("No backend takes writes now. Please try again.")
         try:
-            claim = await write.claim(candidates)
+            claim = await write.claim(placement.order)
         except InsufficientStorage:
-            if failed:
+            if is_passing:
                 raise ServiceUnavailable(
                     "The backends that have room take no writes now. Please try again."
                 ) from None
             raise
+        self._router.charged(claim.copy.backend_name, size)
         return self._leases.hold(claim, asked)
 
     async def _let_copy(
@@ -320,7 +313,6 @@ class Writer:
 
     def _note(self, why: BackendError) -> None:
         self._log.warn("PUT: {why}", why=why)
-        self._failed_seconds[why.backend] = self._monotonic()
 
     async def _give_up(self, lease: Lease, *, sent: bool, landed: bool) -> None:
         self._leases.drop(lease)
@@ -334,6 +326,16 @@ class Writer:
         except StoreError as why:
             # Its lease will run out, and the reaper does the same.
             self._log.warn("claim {copy} left: {why}", copy=claim.copy.copy_id, why=why)
+
+
+def _nobody_takes(size_bytes: int, *, is_passing: bool) -> S3Error:
+    """What the client is told where there is no backend to ask."""
+    if is_passing:
+        return ServiceUnavailable("No backend takes writes now. Please try again.")
+    return InsufficientStorage(
+        f"No backend takes objects of {size_bytes} bytes: each is read_only or has a "
+        "smaller max_object_size. Raise it, or send the object in smaller parts."
+    )
 
 
 class _NextClaim(Exception):

@@ -26,6 +26,7 @@ from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.rebuild import Rebuild
+from s3proxy.store.replicas import PostgresReplicas
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import App
 from tests.crash.statements import Statements
@@ -54,6 +55,10 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (PostgresManifests, "take", "manifest_take"),
     (PostgresManifests, "claim", "manifest_claim"),
     (PostgresManifests, "commit", "manifest_commit"),
+    (PostgresReplicas, "take", "replica_take"),
+    (PostgresReplicas, "claim", "replica_claim"),
+    (PostgresReplicas, "commit", "replica_commit"),
+    (PostgresReplicas, "trim", "replica_trim"),
     (Janitor, "reap", "reap"),
     (Janitor, "collect", "collect"),
     (Janitor, "collect_adopted", "collect_adopted"),
@@ -85,12 +90,24 @@ SENT = {
     "SELECT ledger_abort(": "abort.sent",
     "SELECT ledger_expire_uploads(": "expire.sent",
     "SELECT ledger_commit_manifest(": "manifest_commit.sent",
+    "FROM ledger_claim_replica(": "replica_claim.sent",
+    "SELECT ledger_commit_replica(": "replica_commit.sent",
+    "SELECT ledger_trim_copies(": "replica_trim.sent",
     "SELECT ledger_collected(": "collected.sent",
     "FROM ledger_adopt(": "adopt.sent",
     "FROM ledger_rebuild(": "rebuild.sent",
 }
 
-ROUNDS = ("reap", "collect", "collect_adopted", "expire", "manifest_take")
+#: What rounds of jobs begin with.
+ROUNDS = {
+    "reap",
+    "collect",
+    "collect_adopted",
+    "expire",
+    "manifest_take",
+    "replica_take",
+    "replica_trim",
+}
 
 POINTS = frozenset(
     {f"{step}.{when}" for _, _, step in STEPS for when in ("before", "after")}

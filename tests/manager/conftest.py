@@ -9,10 +9,13 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.manager.leases import Leases
 from s3proxy.manager.objects import Objects
+from s3proxy.manager.routing import Router
 from s3proxy.manager.writing import Writer
 from s3proxy.model import Copy
+from s3proxy.plan.placement import Target
 from tests.fakes.backend import MemoryBackend, MemoryDownload, MemoryUpload
 from tests.fakes.ledger import MemoryLedger
 
@@ -94,20 +97,25 @@ class Stage:
         self.clock = Clock()
         self.ledger = self.make_ledger()
         self.one, self.two = WatchedBackend("one"), WatchedBackend("two")
-        backends = {"one": self.one, "two": self.two}
+        guarded = {
+            each.name: GuardedBackend(each, self.clock, self.clock.seconds)
+            for each in (self.one, self.two)
+        }
+        health = Health(guarded)
+        self.router = Router([Target("one"), Target("two")], "pack", health)
         self.leases = Leases(self.ledger, self.clock.seconds)
         self.abandoned: list[str] = []
         self.writer = Writer(
             self.ledger,
             self.leases,
-            backends,
-            ["one", "two"],
+            guarded,
+            self.router,
             "installation",
             self.clock.seconds,
             self.abandoned.append,
         )
         self.objects = Objects(
-            self.ledger, backends, self.writer, self.clock, GRACE_SECONDS
+            self.ledger, guarded, self.writer, self.clock, GRACE_SECONDS, health
         )
 
     def make_ledger(self) -> MemoryLedger:

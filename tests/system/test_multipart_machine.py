@@ -39,9 +39,11 @@ from s3proxy.jobs.expiring import Expirer
 from s3proxy.manager.copying import Copies
 from s3proxy.manager.leases import Leases
 from s3proxy.manager.objects import Objects
+from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
 from s3proxy.model import Completed, CompletedPart, WriteConditions
+from s3proxy.plan.placement import Target
 from s3proxy.s3.copies import CopyObject, CopySource, UploadPartCopy
 from s3proxy.s3.operation import PutObject
 from s3proxy.s3.uploads import (
@@ -116,7 +118,7 @@ class Proxy:
             self.ledger,
             leases,
             self.backends,
-            list(LIMITS),
+            Router([Target(name) for name in LIMITS]),
             "installation",
             reactor.seconds,
             lambda backend: None,
