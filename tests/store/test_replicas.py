@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
@@ -266,13 +268,24 @@ async def test_an_earlier_database_is_counted(world: World) -> None:
     part_id = await world.put()
     await world.add(part_id)
     await world.put("other")
+    # A rebuild has put a part of an upload together, from two backends.
     world.db.sql(
-        "ALTER TABLE object_parts DROP live_copies CASCADE, DROP replica_due_at"
+        "INSERT INTO multipart_uploads (upload_id, bucket, object_key)"
+        " VALUES ('u', 'b', 'k');"
+        "INSERT INTO multipart_parts (upload_id, part_number, part_id, etag,"
+        " size_bytes) VALUES ('u', 1, 'q', 'etag', 1);"
+        "INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,"
+        " bucket, object_key, size_bytes, state)"
+        " SELECT n, 'q', n, n, 'b', 'k', 1, 'live' FROM unnest(ARRAY['one', 'two']) n"
     )
-    world.db.sql(schema_text())
-    assert world.counted() == [2, 1]
-    world.db.sql(schema_text())
-    assert world.counted() == [2, 1]
+    world.db.sql(
+        "ALTER TABLE object_parts DROP live_copies CASCADE, DROP replica_due_at;"
+        "ALTER TABLE multipart_parts DROP live_copies"
+    )
+    for _ in range(2):
+        world.db.sql(schema_text())
+        assert world.counted() == [2, 1]
+        assert world.db.value("SELECT live_copies FROM multipart_parts") == 2
 
 
 @ensureDeferred
@@ -301,6 +314,116 @@ async def test_a_part_that_comes_after_its_copies(world: World) -> None:
         db.sql(f"WITH x AS ({first}), y AS ({second}) SELECT count(*) FROM x, y")
         assert world.counted() == [2]
     db.sql("DROP TABLE kept")
+
+
+@pytest.mark.parametrize("more", [", false, '{}'", ", false", ""])
+@ensureDeferred
+async def test_whoever_commits(world: World, more: str) -> None:
+    """Daemons of this version and earlier ones; a new part counts its copy."""
+    await world.put()
+    claim = await world.ledger.claim(["one"], "b", "k", SIZE, WriteConditions())
+    ((outcome,),) = world.db.sql(
+        "SELECT outcome FROM ledger_commit(%s, 'b', 'k', %s, 'm', NULL, '{}', '{}',"
+        f" '{{}}', NULL, NULL, '{{}}', '{{}}', '60 s'{more})",
+        (claim.copy.copy_id, SIZE),
+    )
+    assert outcome == "committed"
+    assert world.counted() == [1]
+
+
+@ensureDeferred
+async def test_adopted_copies_are_counted(world: World) -> None:
+    """New objects, and one more copy of one that is held."""
+    page = [
+        {"key": key, "size_bytes": SIZE, "etag": "0" * 32, "md5": "0" * 32}
+        | {"headers": {}, "user_metadata": {}, "checksums": {}}
+        | {"last_modified": "2020-01-01T00:00:00Z"}
+        for key in ("k", "l")
+    ]
+    adopt = "SELECT o_outcome FROM ledger_adopt(%s, 'b', %s) ORDER BY o_key"
+    await world.put("k")
+    assert world.db.sql(adopt, ("two", json.dumps(page))) == [
+        ("copied",),
+        ("imported",),
+    ]
+    assert world.counted() == [2, 1]
+    assert world.db.sql(adopt, ("three", json.dumps(page))) == [("copied",)] * 2
+    assert world.counted() == [3, 2]
+
+
+@ensureDeferred
+async def test_rebuilt_copies_are_counted(world: World) -> None:
+    """Of objects, and of parts that a Complete makes an object of."""
+
+    def copies(part_id: str, *backends: str) -> list[dict[str, object]]:
+        return [
+            {"part_id": part_id, "backend_name": name, "backend_key": part_id + name}
+            | {"size_bytes": SIZE, "state": "live", "is_manifest": False}
+            for name in backends
+        ]
+
+    part = {"part_number": 1, "size_bytes": SIZE, "md5": "0" * 32, "offset_bytes": 0}
+    entry = {
+        "bucket": "b",
+        "key": "k",
+        "seen": None,
+        "object": {"object_id": "o", "size_bytes": SIZE, "etag": "0" * 32}
+        | {"headers": {}, "user_metadata": {}, "tags": {}, "checksums": {}}
+        | {"last_modified": "2020-01-01T00:00:00Z"},
+        "parts": [{**part, "part_id": "p"}],
+        "copies": copies("p", "one", "two"),
+        "uploads": [
+            {
+                "upload_id": "u",
+                "parts": [
+                    {**part, "part_id": "q", "copies": copies("q", "two", "three")}
+                ],
+            }
+        ],
+    }
+    rebuild = "SELECT o_outcome FROM ledger_rebuild(%s, '60 s')"
+    assert world.db.sql(rebuild, (json.dumps([entry]),)) == [("done",)]
+    assert world.counted() == [2]
+    # Another run finds one more.
+    more = {**entry, "seen": "o", "object": None, "parts": [], "uploads": []}
+    more["copies"] = copies("p", "three")
+    assert world.db.sql(rebuild, (json.dumps([more]),)) == [("done",)]
+    assert world.counted() == [3]
+    ((outcome,),) = world.db.sql(
+        "SELECT outcome FROM ledger_complete('u', 'b', 'k', ARRAY[1], ARRAY[%s],"
+        " 0, '{}', '{}', '{}', '60 s')",
+        ("0" * 32,),
+    )
+    assert outcome == "completed"
+    assert world.counted() == [2]
+
+
+@ensureDeferred
+async def test_a_copy_that_does_not_tell_all(world: World) -> None:
+    """Its object wants a manifest, once, unless it has one."""
+
+    def wanted() -> bool:
+        return bool(
+            world.db.value("SELECT manifest_wanted_at IS NOT NULL FROM objects")
+        )
+
+    part_id = await world.put()
+    (source,) = (await world.find(part_id)).part.copies
+    for name, needs, expected in (("two", False, False), ("three", True, True)):
+        claim = await world.claim(part_id, name)
+        await world.commit(claim, source, needs_manifest=needs)
+        assert wanted() is expected
+    manifest = (
+        "INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,"
+        " bucket, object_key, size_bytes, state, is_manifest, object_id)"
+        " SELECT 'm', 'm', 'one', 'm', 'b', 'k', 1, 'live', true, object_id"
+        " FROM objects"
+    )
+    world.db.sql(manifest)
+    world.db.sql("UPDATE objects SET manifest_wanted_at = NULL, manifest_due_at = NULL")
+    world.db.add_backend("four")
+    await world.commit(await world.claim(part_id, "four"), source, needs_manifest=True)
+    assert not wanted()
 
 
 @given(st.lists(st.sampled_from(("live", "garbage", "abandoned", "gone")), max_size=8))

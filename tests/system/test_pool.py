@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import md5
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ from twisted.logger import capturedLogs
 
 from s3proxy.backend.breaker import Patience
 from s3proxy.backend.guarded import GuardedBackend, Health
+from s3proxy.commands import rebuild
+from s3proxy.commands.context import Context
 from s3proxy.config import DatabaseConfig
 from s3proxy.errors import (
     BackendUnavailable,
@@ -26,16 +30,19 @@ from s3proxy.errors import (
     S3Error,
 )
 from s3proxy.jobs.collecting import Collector
+from s3proxy.jobs.manifesting import Manifester
 from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import Rebalancer
 from s3proxy.jobs.replicating import Replicator
 from s3proxy.manager.leases import Leases
+from s3proxy.manager.manifesting import Manifests
 from s3proxy.manager.objects import Objects
 from s3proxy.manager.replicating import Replicas
 from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
 from s3proxy.model import CompletedPart
+from s3proxy.plan.adoption import Adopted
 from s3proxy.plan.placement import Strategy, Target
 from s3proxy.plan.rebalance import Balance
 from s3proxy.s3.operation import PutObject
@@ -44,17 +51,21 @@ from s3proxy.s3.uploads import (
     CreateMultipartUpload,
     UploadPart,
 )
+from s3proxy.store.adoption import Adoption
+from s3proxy.store.checks import Checks
 from s3proxy.store.dsn import connection_arguments
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.jobs import PostgresJobs
 from s3proxy.store.ledger import PostgresLedger
+from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.moving import PostgresMoving
 from s3proxy.store.pool import Pool
+from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.replicas import PostgresReplicas
 from s3proxy.store.schema import schema_text
 from s3proxy.store.statements import statements
 from s3proxy.store.uploads import PostgresUploads
-from tests.fakes.backend import MemoryBackend
+from tests.fakes.backend import Kept, MemoryBackend
 from tests.manager.conftest import Pieces
 from tests.servers import PostgresServer
 
@@ -128,6 +139,11 @@ class Proxy:
             60.0,
         )
 
+    def manifester(self) -> Manifester:
+        """A worker."""
+        ledger = PostgresManifests(self.pool, 600.0, 60.0)
+        return Manifester(Manifests(ledger, self.writer, "installation"))
+
     def sql(self, text: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         """One statement, past everything."""
         with self.connection.cursor() as cursor:
@@ -188,8 +204,12 @@ class Proxy:
             )
         )
 
-    async def settle(self) -> None:
-        """Collect all, and look whether ledger and backends agree."""
+    async def settle(self, leaving: Mapping[str, Sequence[str]] | None = None) -> None:
+        """
+        Collect all, and look whether ledger and backends agree.
+
+        :param leaving: Keys on backends that are nobody's.
+        """
         while self.sql("SELECT 1 FROM object_locations WHERE state <> 'live' LIMIT 1"):
             self.sql(
                 "UPDATE object_locations SET due_at = now() - interval '1 hour' "
@@ -202,7 +222,11 @@ class Proxy:
         ):
             found[name][key] = size
         assert found == {
-            name: {key: len(kept.data) for key, kept in each.objects.items()}
+            name: {
+                key: len(kept.data)
+                for key, kept in each.objects.items()
+                if key not in (leaving or {}).get(name, ())
+            }
             for name, each in self.backends.items()
         }
         for check in ("unreadable_objects", "strays", "miscounted_parts"):
@@ -424,6 +448,96 @@ async def test_one_process_at_a_time(proxy: Proxy) -> None:
     assert str(await first) == "1 copies moved, 1000 bytes"
     proxy.sql("UPDATE jobs SET taken_by = 'dead', taken_until = now()")
     assert str(await second.round()) == "0 copies moved, 0 bytes"
+
+
+# What sync took in ---
+
+
+async def adopt(proxy: Proxy, key: str, data: bytes, etag: str | None = None) -> None:
+    """It was on ``one`` before; with *etag*, in several parts."""
+    backend = proxy.backends["one"]
+    made = etag or md5(data).hexdigest()
+    backend.objects[key] = Kept(data, {"content-type": "text/x"}, made)
+    found = await backend.inspect(key)
+    outcome = await Adoption(proxy.pool).adopt("one", "b", [found])
+    assert outcome == {key: Adopted.IMPORTED}
+
+
+def wishes(proxy: Proxy) -> list[str]:
+    """Keys whose manifest is to be written."""
+    return [
+        str(key)
+        for (key,) in proxy.sql(
+            "SELECT object_key FROM objects WHERE manifest_wanted_at IS NOT NULL "
+            "ORDER BY 1"
+        )
+    ]
+
+
+@ensureDeferred
+async def test_copies_of_what_was_taken_in(proxy: Proxy) -> None:
+    """Without an MD5 of the whole, too; but not of what has changed there since."""
+    await adopt(proxy, "plain", b"x" * SMALL)
+    await adopt(proxy, "parts", b"y" * SMALL, "0123-2")
+    await adopt(proxy, "changed", b"z" * SMALL, "4567-2")
+    proxy.backends["one"].objects["changed"].etag = "89ab-2"
+    with capturedLogs():
+        done = await proxy.replicator(2).round()
+    assert (done.made, done.failed) == (2, 1)
+    assert proxy.copies() == {"one": 3, "two": 2}
+    # A copy of ours has an MD5 for an ETag, so that nothing else tells this one.
+    assert wishes(proxy) == ["parts"]
+    proxy.backends["one"].is_down = True
+    for key, data in (("plain", b"x"), ("parts", b"y")):
+        assert await proxy.get(key) == data * SMALL
+        assert (await proxy.objects.head("b", key)).content_type == "text/x"
+    proxy.backends["one"].is_down = False
+    # What surplus goes first is the last backend's: the client's own keys stay.
+    assert (await proxy.replicator(1).round()).removed == 2
+    await proxy.objects.delete("b", "changed")
+    await proxy.settle(leaving={"one": ["changed"]})
+    assert sorted(proxy.backends["one"].objects) == ["changed", "parts", "plain"]
+
+
+@ensureDeferred
+async def test_moved_and_then_the_ledger_is_lost(proxy: Proxy) -> None:
+    """The client's key goes; what the ledger knew of it a rebuild finds."""
+    await adopt(proxy, "plain", b"x" * SMALL)
+    await adopt(proxy, "parts", b"y" * SMALL, "0123-2")
+    proxy.router.targets = proxy.targets = [Target("two"), Target("one")]
+    assert str(await proxy.rebalancer("pack").round()) == "2 copies moved, 2000 bytes"
+    assert wishes(proxy) == ["parts"]
+    assert await proxy.manifester().round() == 1
+    assert await proxy.manifester().round() == 0
+    await proxy.settle()
+    assert not proxy.backends["one"].objects
+    before = {key: await proxy.objects.head("b", key) for key in ("parts", "plain")}
+    assert before["parts"].etag == "0123-2"
+    assert (await proxy.replicator(2).round()).made == 2
+    assert wishes(proxy) == []
+    proxy.sql("DELETE FROM objects; DELETE FROM object_parts")
+    proxy.sql("DELETE FROM object_locations")
+    context = Context(
+        Checks(proxy.pool),
+        Adoption(proxy.pool),
+        Rebuild(proxy.pool, 0.0),
+        proxy.backends,
+        "installation",
+        ("b",),
+        proxy.clock,
+    )
+    out = StringIO()
+    code = await rebuild.run(
+        context, backends=(), installations=(), dry_run=False, out=out
+    )
+    assert code == 0, out.getvalue()
+    assert await proxy.get("plain") == b"x" * SMALL
+    assert await proxy.get("parts") == b"y" * SMALL
+    for key, info in before.items():
+        now = await proxy.objects.head("b", key)
+        assert (now.etag, now.content_type) == (info.etag, info.content_type)
+    assert proxy.sql("SELECT DISTINCT live_copies FROM object_parts") == [(2,)]
+    await proxy.settle()
 
 
 # A storm ---
