@@ -379,17 +379,48 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Rule 6: charge p_size to the first backend with room, and name its copy, before a
--- byte is sent. outcome: 'claimed', 'full', 'precondition' or 'no_bucket'.
-CREATE OR REPLACE FUNCTION ledger_claim(
+-- The first p_most backends with room for p_size, at least p_least of them, their quota
+-- rows locked likewise; NULL if there are too few. Locked in the order of their names, so
+-- that two that ask in another order wait for each other and never deadlock.
+CREATE OR REPLACE FUNCTION ledger_place_copies(
+    p_backends text[], p_size bigint, p_least integer, p_most integer)
+RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+    roomy text[];
+BEGIN
+    IF p_most = 1 THEN
+        -- Only one row is locked: claims on the others go on meanwhile.
+        roomy := ARRAY[ledger_place(p_backends, p_size)];
+        RETURN CASE WHEN roomy[1] IS NOT NULL THEN roomy END;
+    END IF;
+    SELECT array_agg(r.backend_name) INTO roomy FROM (
+        SELECT q.backend_name FROM backend_quotas q
+         WHERE q.backend_name = ANY (p_backends)
+           AND (q.bytes_limit = 0 OR q.bytes_used + p_size <= q.bytes_limit)
+         ORDER BY q.backend_name FOR NO KEY UPDATE) r;
+    IF coalesce(cardinality(roomy), 0) < p_least THEN
+        RETURN NULL;
+    END IF;
+    RETURN ARRAY(SELECT name FROM unnest(roomy) AS r (name)
+                  ORDER BY array_position(p_backends, name) LIMIT p_most);
+END $$;
+
+-- Rule 6: charge p_size to the first p_most backends with room, p_least at the least, and
+-- name a copy of one part on each, before a byte is sent. outcome: 'claimed', a row for
+-- each; or one row with 'full', 'precondition' or 'no_bucket'.
+CREATE OR REPLACE FUNCTION ledger_claim_copies(
     p_backends text[], p_bucket text, p_key text, p_opaque boolean, p_size bigint,
-    p_lease interval, p_if_match text[], p_if_none_match text[],
-    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
-    OUT o_backend_name text, OUT o_backend_key text)
+    p_lease interval, p_if_match text[], p_if_none_match text[], p_least integer,
+    p_most integer)
+RETURNS TABLE (outcome text, o_copy_id text, o_part_id text, o_backend_name text,
+               o_backend_key text)
 LANGUAGE plpgsql AS $$
+DECLARE
+    chosen text[];
 BEGIN
     IF NOT ledger_enter_bucket(p_bucket) THEN
         outcome := 'no_bucket';
+        RETURN NEXT;
         RETURN;
     END IF;
     IF cardinality(p_if_match) > 0 OR cardinality(p_if_none_match) > 0 THEN
@@ -399,24 +430,41 @@ BEGIN
             p_if_match, p_if_none_match)
         THEN
             outcome := 'precondition';
+            RETURN NEXT;
             RETURN;
         END IF;
     END IF;
-    o_backend_name := ledger_place(p_backends, p_size);
-    IF o_backend_name IS NULL THEN
+    chosen := ledger_place_copies(p_backends, p_size, p_least, p_most);
+    IF chosen IS NULL THEN
         outcome := 'full';
+        RETURN NEXT;
         RETURN;
     END IF;
     outcome := 'claimed';
-    o_copy_id := ledger_ulid();
     o_part_id := ledger_ulid();
-    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
-                          ELSE p_key || '~' || o_copy_id END;
-    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
-                                  object_key, size_bytes, state, due_at)
-    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
-            'claimed', clock_timestamp() + p_lease);
+    FOREACH o_backend_name IN ARRAY chosen LOOP
+        o_copy_id := ledger_ulid();
+        o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                              ELSE p_key || '~' || o_copy_id END;
+        INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,
+                                      bucket, object_key, size_bytes, state, due_at)
+        VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key,
+                p_size, 'claimed', clock_timestamp() + p_lease);
+        RETURN NEXT;
+    END LOOP;
 END $$;
+
+-- As earlier versions call it: on one backend.
+CREATE OR REPLACE FUNCTION ledger_claim(
+    p_backends text[], p_bucket text, p_key text, p_opaque boolean, p_size bigint,
+    p_lease interval, p_if_match text[], p_if_none_match text[],
+    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
+    OUT o_backend_name text, OUT o_backend_key text)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_claim_copies(
+        p_backends, p_bucket, p_key, p_opaque, p_size, p_lease, p_if_match,
+        p_if_none_match, 1, 1)
+$$;
 
 -- The manifest copies of an object become garbage; nobody reads them but a rebuild.
 -- The caller holds the lock on the object's row.
@@ -447,33 +495,79 @@ BEGIN
      WHERE l.part_id = ANY (gone) AND l.state = 'live';
 END $$;
 
--- Rule 9: the claim becomes live and the object's only version, in one transaction.
--- outcome: 'committed', 'lost' (the claim is no longer claimed; nothing changed) or
--- 'precondition' and 'no_bucket' (the claim is now abandoned; nothing else changed).
+-- How many claims of one body are claimed yet, and the part that they are of; they are
+-- locked until the end of the transaction. One by one, here and below: whatever the
+-- statistics say, that is a probe of the primary key.
+CREATE OR REPLACE FUNCTION ledger_lock_claims(
+    p_copy_ids text[], OUT o_count integer, OUT o_part_id text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    claim text;
+    found_part text;
+BEGIN
+    o_count := 0;
+    FOR claim IN SELECT c.copy_id FROM unnest(p_copy_ids) AS c (copy_id) ORDER BY 1 LOOP
+        SELECT l.part_id INTO found_part FROM object_locations l
+          WHERE l.copy_id = claim AND l.state = 'claimed' FOR UPDATE;
+        IF FOUND THEN
+            o_count := o_count + 1;
+            o_part_id := found_part;
+        END IF;
+    END LOOP;
+END $$;
+
+-- What is claimed yet of these becomes abandoned: stored, and refused at the commit.
+CREATE OR REPLACE FUNCTION ledger_refuse_claims(
+    p_copy_ids text[], p_version_ids text[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(p_copy_ids) LOOP
+        UPDATE object_locations
+           SET state = 'abandoned', due_at = clock_timestamp(),
+               version_id = p_version_ids[i]
+         WHERE copy_id = p_copy_ids[i] AND state = 'claimed';
+    END LOOP;
+END $$;
+
+-- And live; ledger_lock_claims has locked them.
+CREATE OR REPLACE FUNCTION ledger_enliven_claims(
+    p_copy_ids text[], p_backend_etags text[], p_version_ids text[], p_size bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(p_copy_ids) LOOP
+        UPDATE object_locations
+           SET state = 'live', due_at = NULL, size_bytes = p_size,
+               backend_etag = p_backend_etags[i], version_id = p_version_ids[i]
+         WHERE copy_id = p_copy_ids[i] AND state = 'claimed';
+    END LOOP;
+END $$;
+
+-- Rule 9: the claims become live and the object's only version, in one transaction.
+-- outcome: 'committed', 'lost' (fewer than p_least are claimed yet; nothing changed) or
+-- 'precondition' and 'no_bucket' (the claims are now abandoned; nothing else changed).
+-- p_backend_etags and p_version_ids stand beside p_copy_ids.
 --
--- Lock order: the bucket's row, the object's, then the claim (rule 26). Writers of an absent key
--- meet at the primary key: the later one waits, then finds a row.
+-- Lock order: the bucket's row, the object's, then the claims (rule 26). Writers of an
+-- absent key meet at the primary key: the later one waits, then finds a row.
 --
--- p_needs_manifest: the backend object does not tell all that is recorded here.
-CREATE OR REPLACE FUNCTION ledger_commit(
-    p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
-    p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
-    p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
-    p_grace interval, p_needs_manifest boolean, p_tags jsonb,
+-- p_needs_manifest: the backend objects do not tell all that is recorded here.
+CREATE OR REPLACE FUNCTION ledger_commit_copies(
+    p_copy_ids text[], p_backend_etags text[], p_version_ids text[], p_least integer,
+    p_bucket text, p_key text, p_size bigint, p_md5 text, p_content_type text,
+    p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb, p_if_match text[],
+    p_if_none_match text[], p_grace interval, p_needs_manifest boolean, p_tags jsonb,
     OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
     existing objects;
     exists_now boolean;
-    claim object_locations;
+    copies integer;
+    a_part_id text;
     wanted_at timestamptz := CASE WHEN p_needs_manifest THEN clock_timestamp() END;
 BEGIN
     IF NOT ledger_enter_bucket(p_bucket) THEN
         -- Its deletion has done the same, but for a claim of an older daemon.
-        UPDATE object_locations
-           SET state = 'abandoned', due_at = clock_timestamp(),
-               version_id = p_version_id
-         WHERE copy_id = p_copy_id AND state = 'claimed';
+        PERFORM ledger_refuse_claims(p_copy_ids, p_version_ids);
         outcome := 'no_bucket';
         RETURN;
     END IF;
@@ -482,17 +576,14 @@ BEGIN
         SELECT * INTO existing FROM objects o
           WHERE o.bucket = p_bucket AND o.object_key = p_key FOR UPDATE;
         exists_now := FOUND;
-        SELECT * INTO claim FROM object_locations l
-          WHERE l.copy_id = p_copy_id AND l.state = 'claimed' FOR UPDATE;
-        IF NOT FOUND THEN
+        SELECT c.o_count, c.o_part_id INTO copies, a_part_id
+          FROM ledger_lock_claims(p_copy_ids) c;
+        IF copies < p_least THEN
             outcome := 'lost';
             RETURN;
         END IF;
         IF NOT ledger_allows(existing.etag, p_if_match, p_if_none_match) THEN
-            UPDATE object_locations
-               SET state = 'abandoned', due_at = clock_timestamp(),
-                   version_id = p_version_id
-             WHERE copy_id = p_copy_id;
+            PERFORM ledger_refuse_claims(p_copy_ids, p_version_ids);
             outcome := 'precondition';
             RETURN;
         END IF;
@@ -518,15 +609,26 @@ BEGIN
          WHERE bucket = p_bucket AND object_key = p_key;
     END IF;
     -- Live before there is a part of it, so that no trigger writes to that row again.
-    UPDATE object_locations
-       SET state = 'live', due_at = NULL, size_bytes = p_size,
-           backend_etag = p_backend_etag, version_id = p_version_id
-     WHERE copy_id = p_copy_id;
+    PERFORM ledger_enliven_claims(p_copy_ids, p_backend_etags, p_version_ids, p_size);
     INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
                               md5, live_copies)
-    VALUES (o_object_id, 1, claim.part_id, 0, p_size, p_md5, 1);
+    VALUES (o_object_id, 1, a_part_id, 0, p_size, p_md5, copies);
     outcome := 'committed';
 END $$;
+
+-- As earlier versions call it: of one copy.
+CREATE OR REPLACE FUNCTION ledger_commit(
+    p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
+    p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
+    p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
+    p_grace interval, p_needs_manifest boolean, p_tags jsonb,
+    OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_commit_copies(
+        ARRAY[p_copy_id], ARRAY[p_backend_etag], ARRAY[p_version_id], 1, p_bucket,
+        p_key, p_size, p_md5, p_content_type, p_headers, p_user_metadata, p_checksums,
+        p_if_match, p_if_none_match, p_grace, p_needs_manifest, p_tags)
+$$;
 
 -- As earlier versions call it. Its default stays, since defaults cannot be taken away;
 -- the function above has none, so that no call fits both.
@@ -799,65 +901,86 @@ BEGIN
     END LOOP;
 END $$;
 
--- Charge and name one part's bytes. outcome: 'claimed', 'full' or 'no_upload'.
-CREATE OR REPLACE FUNCTION ledger_claim_part(
+-- Charge and name one part's bytes, as ledger_claim_copies does. outcome: 'claimed', a row
+-- for each copy; or one row with 'full' or 'no_upload'.
+CREATE OR REPLACE FUNCTION ledger_claim_part_copies(
     p_backends text[], p_upload_id text, p_bucket text, p_key text, p_opaque boolean,
-    p_part_number integer, p_size bigint, p_lease interval,
-    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
-    OUT o_backend_name text, OUT o_backend_key text)
+    p_part_number integer, p_size bigint, p_lease interval, p_least integer,
+    p_most integer)
+RETURNS TABLE (outcome text, o_copy_id text, o_part_id text, o_backend_name text,
+               o_backend_key text)
 LANGUAGE plpgsql AS $$
+DECLARE
+    chosen text[];
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM multipart_uploads u
                     WHERE u.upload_id = p_upload_id AND u.bucket = p_bucket
                       AND u.object_key = p_key AND u.state = 'open')
     THEN
         outcome := 'no_upload';
+        RETURN NEXT;
         RETURN;
     END IF;
-    o_backend_name := ledger_place(p_backends, p_size);
-    IF o_backend_name IS NULL THEN
+    chosen := ledger_place_copies(p_backends, p_size, p_least, p_most);
+    IF chosen IS NULL THEN
         outcome := 'full';
+        RETURN NEXT;
         RETURN;
     END IF;
     outcome := 'claimed';
-    o_copy_id := ledger_ulid();
     o_part_id := ledger_ulid();
-    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
-                          ELSE p_key || '~' || o_copy_id END
-                     || '.' || lpad(p_part_number::text, 5, '0');
-    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
-                                  object_key, size_bytes, state, due_at)
-    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
-            'claimed', clock_timestamp() + p_lease);
+    FOREACH o_backend_name IN ARRAY chosen LOOP
+        o_copy_id := ledger_ulid();
+        o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                              ELSE p_key || '~' || o_copy_id END
+                         || '.' || lpad(p_part_number::text, 5, '0');
+        INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,
+                                      bucket, object_key, size_bytes, state, due_at)
+        VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key,
+                p_size, 'claimed', clock_timestamp() + p_lease);
+        RETURN NEXT;
+    END LOOP;
 END $$;
 
--- Rule 12: the claim becomes the upload's part of that number, and a part that was sent
--- before under the number becomes garbage. outcome: 'committed', 'lost' (nothing changed)
--- or 'no_upload' (completed or aborted meanwhile; the claim is now abandoned).
-CREATE OR REPLACE FUNCTION ledger_commit_part(
-    p_copy_id text, p_upload_id text, p_part_number integer, p_size bigint, p_md5 text,
-    p_checksums jsonb, p_backend_etag text, p_version_id text,
+-- As earlier versions call it: on one backend.
+CREATE OR REPLACE FUNCTION ledger_claim_part(
+    p_backends text[], p_upload_id text, p_bucket text, p_key text, p_opaque boolean,
+    p_part_number integer, p_size bigint, p_lease interval,
+    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
+    OUT o_backend_name text, OUT o_backend_key text)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_claim_part_copies(
+        p_backends, p_upload_id, p_bucket, p_key, p_opaque, p_part_number, p_size,
+        p_lease, 1, 1)
+$$;
+
+-- Rule 12: the claims become the upload's part of that number, and a part that was sent
+-- before under the number becomes garbage. outcome: 'committed', 'lost' (fewer than
+-- p_least are claimed yet; nothing changed) or 'no_upload' (completed or aborted
+-- meanwhile; the claims are now abandoned).
+CREATE OR REPLACE FUNCTION ledger_commit_part_copies(
+    p_copy_ids text[], p_backend_etags text[], p_version_ids text[], p_least integer,
+    p_upload_id text, p_part_number integer, p_size bigint, p_md5 text,
+    p_checksums jsonb,
     OUT outcome text, OUT o_last_modified timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
-    claim object_locations;
+    copies integer;
+    a_part_id text;
     is_open boolean;
     displaced text;
 BEGIN
     -- FOR UPDATE, not SHARE: two attempts at one part number take turns.
     SELECT u.state = 'open' INTO is_open FROM multipart_uploads u
       WHERE u.upload_id = p_upload_id FOR UPDATE;
-    SELECT * INTO claim FROM object_locations l
-      WHERE l.copy_id = p_copy_id AND l.state = 'claimed' FOR UPDATE;
-    IF NOT FOUND THEN
+    SELECT c.o_count, c.o_part_id INTO copies, a_part_id
+      FROM ledger_lock_claims(p_copy_ids) c;
+    IF copies < p_least THEN
         outcome := 'lost';
         RETURN;
     END IF;
     IF is_open IS NOT TRUE THEN
-        UPDATE object_locations
-           SET state = 'abandoned', due_at = clock_timestamp(),
-               version_id = p_version_id
-         WHERE copy_id = p_copy_id;
+        PERFORM ledger_refuse_claims(p_copy_ids, p_version_ids);
         outcome := 'no_upload';
         RETURN;
     END IF;
@@ -870,15 +993,23 @@ BEGIN
     END IF;
     o_last_modified := date_trunc('milliseconds', clock_timestamp());
     INSERT INTO multipart_parts (upload_id, part_number, part_id, etag, size_bytes,
-                                 checksums, created_at)
-    VALUES (p_upload_id, p_part_number, claim.part_id, p_md5, p_size, p_checksums,
+                                 checksums, live_copies, created_at)
+    VALUES (p_upload_id, p_part_number, a_part_id, p_md5, p_size, p_checksums, copies,
             o_last_modified);
-    UPDATE object_locations
-       SET state = 'live', due_at = NULL, size_bytes = p_size,
-           backend_etag = p_backend_etag, version_id = p_version_id
-     WHERE copy_id = p_copy_id;
+    PERFORM ledger_enliven_claims(p_copy_ids, p_backend_etags, p_version_ids, p_size);
     outcome := 'committed';
 END $$;
+
+-- As earlier versions call it: of one copy.
+CREATE OR REPLACE FUNCTION ledger_commit_part(
+    p_copy_id text, p_upload_id text, p_part_number integer, p_size bigint, p_md5 text,
+    p_checksums jsonb, p_backend_etag text, p_version_id text,
+    OUT outcome text, OUT o_last_modified timestamptz)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_commit_part_copies(
+        ARRAY[p_copy_id], ARRAY[p_backend_etag], ARRAY[p_version_id], 1, p_upload_id,
+        p_part_number, p_size, p_md5, p_checksums)
+$$;
 
 -- What an upload has in parts becomes garbage; in one statement, as in ledger_discard.
 CREATE OR REPLACE FUNCTION ledger_drop_parts(p_upload_id text)

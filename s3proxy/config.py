@@ -316,12 +316,19 @@ def _replication(section: Section) -> ReplicationConfig:
     count = values.whole("a whole number from 1 to 1000", 1, 1000)
     replication = ReplicationConfig(
         factor=section.get("factor", count, default.factor),
+        write_quorum=section.get("write_quorum", count, default.write_quorum),
         worker_interval_seconds=section.get(
             "worker_interval", values.duration(), default.worker_interval_seconds
         ),
         batch_size=section.get("batch_size", count, default.batch_size),
     )
     section.finish()
+    if replication.write_quorum > replication.factor:
+        section.problem(
+            "write_quorum",
+            f"want at most replication.factor, which is {replication.factor}: what is "
+            f"beyond would be removed again; got {replication.write_quorum}",
+        )
     return replication
 
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from attrs import field, frozen
 
 from s3proxy.config_values import Network, split_address
-from s3proxy.model import Grant
+from s3proxy.model import CopyCount, Grant
 
 #: Where bytes go: to the first backend with room, or to the one filled the least.
 Strategy = Literal["pack", "spread"]
@@ -271,14 +271,25 @@ class ReplicationConfig:
     How many copies there are of each part of each object.
 
     :ivar factor: So many, each on another backend.
+    :ivar write_quorum: So many of them have to be stored before a client is told that
+        its write is done. With 1 a body goes to one backend, with more to as many as
+        *factor* says at once.
     :ivar worker_interval_seconds: Between two rounds that make missing copies and
         remove those beyond.
     :ivar batch_size: Parts that are taken at once.
     """
 
     factor: int = 1
+    write_quorum: int = 1
     worker_interval_seconds: float = 300.0
     batch_size: int = 50
+
+    @property
+    def count(self) -> CopyCount:
+        """To how many backends a body goes."""
+        if self.write_quorum == 1:
+            return CopyCount()
+        return CopyCount(self.write_quorum, self.factor)
 
 
 @frozen

@@ -26,7 +26,7 @@ from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.background import pool_jobs, process_name, targets
 from s3proxy.banner import banner
 from s3proxy.commands.runner import exit_with
-from s3proxy.config import Config
+from s3proxy.config import Config, ReplicationConfig
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.keys import client_keys
 from s3proxy.errors import ConfigError, StoreError
@@ -241,6 +241,7 @@ class Daemon(Service):
             foundation.installation_id,
             _monotonic,
             lambda backend: collect[backend].soon(),
+            (self.config.replication or ReplicationConfig()).count,
         )
         objects = Objects(
             ledger, watched, writer, self.reactor, settings.grace_seconds, health

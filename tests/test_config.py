@@ -293,11 +293,11 @@ def test_replication_and_rebalance() -> None:
     config = read(
         {
             "backends": [BACKEND, OTHER],
-            "replication": {"factor": 2},
+            "replication": {"factor": 2, "write_quorum": 2},
             "rebalance": {"enabled": True, "strategy": "spread"},
         }
     )
-    assert config.replication == ReplicationConfig(2, 300.0, 50)
+    assert config.replication == ReplicationConfig(2, 2, 300.0, 50)
     assert (config.rebalance.enabled, config.rebalance.strategy) == (True, "spread")
 
 

@@ -25,6 +25,12 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
     ("", {"backends": {}}, "backends", "want a list of at least one, got keys with"),
     ("", {"backends": ["x"]}, "backends[0]", "want keys with values, got text"),
     ("replication", {"factor": 3}, "replication.factor", "want at most 2, the number"),
+    (
+        "replication",
+        {"factor": 1, "write_quorum": 2},
+        "replication.write_quorum",
+        "want at most replication.factor, which is 1",
+    ),
     ("replication", {"factor": 0}, "replication.factor", "want a whole number from 1"),
     ("rebalance", {"threshold": 2}, "rebalance.threshold", "want a number from 0 to 1"),
     (

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from s3proxy.errors import BackendError, PreconditionFailed, ServiceUnavailable
 from s3proxy.manager.part_reading import PartReader
-from s3proxy.manager.ports import Backend, Stored
+from s3proxy.manager.ports import Backend, MadeCopy
 from s3proxy.manager.routing import Health
 from s3proxy.manager.writing import Writer
-from s3proxy.model import Claim, Copy
+from s3proxy.model import Claim, Copy, CopyCount
 from s3proxy.plan.description import UPLOAD_ID, describe, describes_fully
 from s3proxy.plan.replicas import PartToCopy
 
@@ -200,6 +200,7 @@ class ReplicaWrite:
     _upload_id: str | None
     _factor: int | None
     _target: str | None
+    goes_to_several: bool = field(default=False, init=False)
 
     @property
     def content_length(self) -> int:
@@ -216,13 +217,15 @@ class ReplicaWrite:
         """The MD5 is enough."""
         return {}
 
-    async def claim(self, backends: Sequence[str]) -> Claim:
+    async def claim(
+        self, backends: Sequence[str], count: CopyCount
+    ) -> tuple[Claim, ...]:
         """See :class:`~s3proxy.manager.writes.Write`; or PreconditionFailed."""
         if self._target is None:
-            return await self._ledger.claim(backends, self._wanted, self._factor)
+            return (await self._ledger.claim(backends, self._wanted, self._factor),)
         if self._target not in backends:
             raise ServiceUnavailable(f"Backend {self._target} takes no writes now.")
-        return await self._ledger.claim([self._target], self._wanted, None)
+        return (await self._ledger.claim([self._target], self._wanted, None),)
 
     def headers(self, copy: Copy) -> dict[str, str]:
         """See :class:`~s3proxy.manager.writes.Write`."""
@@ -241,8 +244,9 @@ class ReplicaWrite:
             checksums=wanted.checksums if "-" not in wanted.etag else None,
         )
 
-    async def commit(self, claim: Claim, md5: str, stored: Stored) -> None:
+    async def commit(self, made: Sequence[MadeCopy], md5: str, least: int) -> None:
         """See :class:`~s3proxy.manager.writes.Write`; or PreconditionFailed."""
+        ((claim, stored),) = ((each.claim, each.stored) for each in made)
         wanted = self._wanted
         # A part of an upload never tells of its object. Sync may have taken one in that
         # an upload made elsewhere: then no copy of ours tells its ETag.

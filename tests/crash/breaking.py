@@ -40,15 +40,15 @@ ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 #: Methods, and what they are called here: each has a point before and one after it.
 STEPS: tuple[tuple[type[Any], str, str], ...] = (
-    (PostgresLedger, "claim", "claim"),
-    (PostgresLedger, "commit", "commit"),
+    (PostgresLedger, "claim_copies", "claim"),
+    (PostgresLedger, "commit_copies", "commit"),
     (PostgresLedger, "settle", "settle"),
     (PostgresLedger, "release", "release"),
     (PostgresLedger, "abandon", "abandon"),
     (PostgresLedger, "delete", "delete"),
     (PostgresLedger, "delete_many", "delete_many"),
-    (PostgresUploads, "claim_part", "claim_part"),
-    (PostgresUploads, "commit_part", "commit_part"),
+    (PostgresUploads, "claim_part_copies", "claim_part"),
+    (PostgresUploads, "commit_part_copies", "commit_part"),
     (PostgresUploads, "complete", "complete"),
     (PostgresUploads, "abort", "abort"),
     (PostgresUploads, "expire", "expire"),
@@ -81,11 +81,11 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
 
 #: Statements, and the point at which they have gone to the server, unanswered.
 SENT = {
-    "FROM ledger_claim(": "claim.sent",
-    "FROM ledger_commit(": "commit.sent",
+    "FROM ledger_claim_copies(": "claim.sent",
+    "FROM ledger_commit_copies(": "commit.sent",
     "SELECT ledger_delete_if(": "delete.sent",
     "SELECT ledger_delete_many(": "delete_many.sent",
-    "FROM ledger_commit_part(": "commit_part.sent",
+    "FROM ledger_commit_part_copies(": "commit_part.sent",
     "FROM ledger_complete(": "complete.sent",
     "SELECT ledger_abort(": "abort.sent",
     "SELECT ledger_expire_uploads(": "expire.sent",

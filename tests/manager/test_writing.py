@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -33,9 +34,9 @@ from s3proxy.errors import (
     StoreUnavailable,
     XAmzContentSHA256Mismatch,
 )
-from s3proxy.manager.ports import CopyState, NewObject
+from s3proxy.manager.ports import CopyState, MadeCopy, NewObject
 from s3proxy.manager.writing import KEPT_BYTES
-from s3proxy.model import Claim, ObjectInfo, WriteConditions
+from s3proxy.model import ObjectInfo, WriteConditions
 from s3proxy.plan.placement import Target
 from s3proxy.s3.operation import PutObject
 from tests.fakes.ledger import MemoryLedger
@@ -687,19 +688,16 @@ class Unknowing(Stage):
     async def then(self) -> None:
         """What happens before anybody settles."""
 
-    async def commit(
+    async def commit_copies(
         self,
-        claim: Claim,
+        made: Sequence[MadeCopy],
         new: NewObject,
         conditions: WriteConditions,
-        backend_etag: str | None,
-        version_id: str | None,
+        least: int,
     ) -> ObjectInfo:
         """In place of the ledger's."""
         if self.stands:
-            await MemoryLedger.commit(
-                self.ledger, claim, new, conditions, backend_etag, version_id
-            )
+            await MemoryLedger.commit_copies(self.ledger, made, new, conditions, least)
         await self.then()
         raise OutcomeUnknown("the connection broke")
 
@@ -708,7 +706,7 @@ class Unknowing(Stage):
 def unknowing() -> Unknowing:
     """A stage whose commits end in the unknown."""
     stage = Unknowing()
-    stage.ledger.commit = stage.commit  # type: ignore[method-assign]
+    stage.ledger.commit_copies = stage.commit_copies  # type: ignore[method-assign]
     return stage
 
 

@@ -7,9 +7,9 @@ from pytest_twisted import ensureDeferred
 
 from s3proxy.model import WriteConditions
 from s3proxy.store.jobs import PostgresJobs
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
 from s3proxy.store.status import BackendFill, Status
+from tests.one_copy import PostgresLedger
 from tests.store.conftest import Database
 
 

@@ -12,7 +12,6 @@ from s3proxy.errors import BucketAlreadyExists, OutcomeUnknown, StoreUnavailable
 from s3proxy.model import WriteConditions
 from s3proxy.plan.placement import Fill
 from s3proxy.store.buckets import PostgresBuckets
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
 from s3proxy.store.quotas import PostgresQuotas
 from s3proxy.store.registry import (
@@ -21,6 +20,7 @@ from s3proxy.store.registry import (
     BucketTaken,
     Registry,
 )
+from tests.one_copy import PostgresLedger
 from tests.store.conftest import Database
 from tests.store.test_ledger import BrokenPool
 

@@ -19,11 +19,11 @@ from s3proxy.errors import (
 from s3proxy.manager.ports import NewObject
 from s3proxy.model import Claim, Copy, WriteConditions
 from s3proxy.plan.replicas import PartToCopy
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
 from s3proxy.store.replicas import PostgresReplicas
 from s3proxy.store.schema import schema_text
 from s3proxy.store.statements import statements
+from tests.one_copy import PostgresLedger
 from tests.store.conftest import Database
 
 SIZE = 7

@@ -55,14 +55,13 @@ from s3proxy.s3.uploads import (
 )
 from s3proxy.store.dsn import connection_arguments
 from s3proxy.store.janitor import Janitor
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
 from s3proxy.store.schema import schema_text
 from s3proxy.store.statements import statements
-from s3proxy.store.uploads import PostgresUploads
 from tests.blocking import blocking, wait
 from tests.daemon import SHORT_LEDGER, Daemon
 from tests.fakes.backend import MemoryBackend
+from tests.one_copy import PostgresLedger, PostgresUploads
 from tests.servers import PostgresServer
 from tests.system.wire import Client, make_body
 

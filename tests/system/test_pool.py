@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import md5
 from io import StringIO
 from typing import Any
@@ -28,6 +29,7 @@ from s3proxy.errors import (
     BackendUnavailable,
     InsufficientStorage,
     S3Error,
+    ServiceUnavailable,
 )
 from s3proxy.jobs.collecting import Collector
 from s3proxy.jobs.manifesting import Manifester
@@ -41,7 +43,7 @@ from s3proxy.manager.replicating import Replicas
 from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
-from s3proxy.model import CompletedPart
+from s3proxy.model import CompletedPart, CopyCount
 from s3proxy.plan.adoption import Adopted
 from s3proxy.plan.placement import Strategy, Target
 from s3proxy.plan.rebalance import Balance
@@ -56,7 +58,6 @@ from s3proxy.store.checks import Checks
 from s3proxy.store.dsn import connection_arguments
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.jobs import PostgresJobs
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.moving import PostgresMoving
 from s3proxy.store.pool import Pool
@@ -64,9 +65,9 @@ from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.replicas import PostgresReplicas
 from s3proxy.store.schema import schema_text
 from s3proxy.store.statements import statements
-from s3proxy.store.uploads import PostgresUploads
 from tests.fakes.backend import Kept, MemoryBackend
 from tests.manager.conftest import Pieces
+from tests.one_copy import PostgresLedger, PostgresUploads
 from tests.servers import PostgresServer
 
 SMALL, LARGE = 1000, 2 * 1024 * 1024
@@ -167,6 +168,13 @@ class Proxy:
         pieces = [data[at : at + 65536] for at in range(0, len(data), 65536)]
         op = PutObject("b", key, len(data), **more)
         await self.objects.put(op, Pieces(*pieces), sha256=None)
+
+    @contextmanager
+    def quorum(self, least: int, most: int) -> Iterator[None]:
+        """Bodies that begin meanwhile go to so many backends at once."""
+        before, self.writer._count = self.writer._count, CopyCount(least, most)
+        yield
+        self.writer._count = before
 
     async def get(self, key: str) -> bytes:
         """GET."""
@@ -379,6 +387,41 @@ async def test_a_large_copy_fails_and_is_made_later(proxy: Proxy) -> None:
     assert proxy.copies().total() == 2
 
 
+@ensureDeferred
+async def test_a_write_that_waits_for_its_copies(proxy: Proxy) -> None:
+    """There is nothing left to do for the job; each backend alone has everything."""
+    with proxy.quorum(2, 2):
+        await proxy.put("small", b"x" * SMALL)
+        await proxy.put("large", b"y" * LARGE)
+        await proxy.put_upload("upload", b"1" * SMALL, b"2" * SMALL)
+        await proxy.put("small", b"z" * SMALL)
+        proxy.backends["two"].fail("write", BackendUnavailable("two", "reset"))
+        with capturedLogs(), pytest.raises(ServiceUnavailable):
+            await proxy.put("large", b"w" * LARGE)
+    assert proxy.copies() == {"one": 4, "two": 4}
+    assert str(await proxy.replicator(2).round()).startswith("0 copies made")
+    await proxy.settle()
+    for dead in ("one", "two"):
+        proxy.backends[dead].is_down = True
+        assert await proxy.get("small") == b"z" * SMALL
+        assert await proxy.get("large") == b"y" * LARGE
+        assert await proxy.get("upload") == b"1" * SMALL + b"2" * SMALL
+        proxy.backends[dead].is_down = False
+        proxy.clock.advance(Patience().longest_wait_seconds)
+
+
+@ensureDeferred
+async def test_one_of_three_is_lost(proxy: Proxy) -> None:
+    """The write is done with two of them, and the job makes the third copy."""
+    with proxy.quorum(2, 3), capturedLogs():
+        proxy.backends["two"].fail("finish", BackendUnavailable("two", "reset"))
+        await proxy.put("k", b"x" * LARGE)
+    assert proxy.copies() == {"one": 1, "three": 1}
+    assert (await proxy.replicator(3).round()).made == 1
+    await proxy.settle()
+    assert proxy.copies() == {"one": 1, "two": 1, "three": 1}
+
+
 # Rebalancing ---
 
 
@@ -567,7 +610,10 @@ async def test_a_storm(proxy: Proxy) -> None:
                     held[key] = data + b"more"
                 else:
                     data = data if what == "put" else bytes([number]) * LARGE
-                    await proxy.put(key, data)
+                    # Some wait for two copies, some for none but their own.
+                    with proxy.quorum(*chosen.choice(((1, 1), (2, 2), (2, 3)))):
+                        putting = Deferred.fromCoroutine(proxy.put(key, data))
+                    await putting
                     held[key] = data
             except InsufficientStorage:
                 pass
