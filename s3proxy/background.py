@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.config import BackendConfig, Config, ReplicationConfig
 from s3proxy.foundation import Foundation
+from s3proxy.jobs.events import PoolEvents, Unheard
 from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import NAME, Rebalancer
 from s3proxy.jobs.replicating import Replicator
@@ -57,8 +58,14 @@ def pool_jobs(
     writer: Writer,
     clock: IReactorTime,
     monotonic: Callable[[], float],
+    events: PoolEvents | None = None,
 ) -> list[Job]:
-    """Replication, rebalancing, looks at how full backends are: what is configured."""
+    """
+    Replication, rebalancing, looks at how full backends are: what is configured.
+
+    :param events: Is told of each round.
+    """
+    heard: PoolEvents = Unheard() if events is None else events
     pool = foundation.pool
     replicas = Replicas(
         PostgresReplicas(
@@ -78,7 +85,11 @@ def pool_jobs(
         jobs.append(Job("read quotas", FILLS_SECONDS, refresh, clock, at_start=True))
     if config.replication is not None:
         names = [each.name for each in foundation.configs]
-        jobs.append(_replicate(config.replication, replicas, names, health, clock))
+        jobs.append(
+            _replicate(
+                config.replication, replicas, names, health, clock, monotonic, heard
+            )
+        )
     if config.rebalance.enabled:
         jobs.append(
             _rebalance(
@@ -89,6 +100,8 @@ def pool_jobs(
                 health,
                 clock,
                 Pace(clock, monotonic, config.rebalance.max_bytes_per_second),
+                monotonic,
+                heard,
             )
         )
     return jobs
@@ -100,6 +113,8 @@ def _replicate(
     names: Sequence[str],
     health: Health,
     clock: IReactorTime,
+    monotonic: Callable[[], float],
+    events: PoolEvents,
 ) -> Job:
     def keep() -> Sequence[str]:
         # Where one has to go, not the one on a backend that answers.
@@ -107,7 +122,9 @@ def _replicate(
             names, key=lambda name: health.of_reads(name)[0] is Standing.RESTING
         )
 
-    replicator = Replicator(replicas, config.factor, config.batch_size, keep)
+    replicator = Replicator(
+        replicas, config.factor, config.batch_size, keep, monotonic, events
+    )
     return Job(
         "replicate",
         config.worker_interval_seconds,
@@ -125,6 +142,8 @@ def _rebalance(
     health: Health,
     clock: IReactorTime,
     pace: Pace,
+    monotonic: Callable[[], float],
+    events: PoolEvents,
 ) -> Job:
     wanted = config.rebalance
 
@@ -141,5 +160,8 @@ def _rebalance(
         balance,
         wanted.batch_size,
         config.ledger.lease_seconds,
+        wanted.strategy,
+        monotonic,
+        events,
     )
     return Job(NAME, wanted.interval_seconds, rebalancer.round, clock)

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from s3proxy.errors import S3Error, StoreError
+from s3proxy.jobs.events import PoolEvents, RebalanceRound, Skipped, Unheard
 from s3proxy.jobs.pacing import Pace
 from s3proxy.plan.placement import Fill
 from s3proxy.plan.rebalance import Balance, Candidate, Move
@@ -70,6 +71,7 @@ class Moved:
     copies: int = 0
     bytes_count: int = 0
     failed: int = 0
+    skipped: Skipped | None = None
 
     def __str__(self) -> str:
         text = f"{self.copies} copies moved, {self.bytes_count} bytes"
@@ -80,6 +82,8 @@ class Moved:
 class Rebalancer:
     """
     :ivar balance: Makes a plan's beginning of how full the backends are.
+    :ivar strategy: ``rebalance.strategy``.
+    :ivar now: Seconds by a clock that nobody sets.
     :ivar hold_seconds: A process that says nothing for so long is not at work any more.
     """
 
@@ -90,39 +94,66 @@ class Rebalancer:
     _balance: Callable[[Mapping[str, Fill]], Balance]
     _batch_size: int
     _hold_seconds: float
+    _strategy: str
+    _now: Callable[[], float]
+    _events: PoolEvents = field(factory=Unheard)
     _log = Logger()
 
     async def round(self) -> Moved | str:
-        """Plan and move, until there is nothing left to move."""
-        done = Moved()
+        """Plan and move, until there is nothing left to move; and tell of it."""
         if not await self._singleton.take(NAME, self._hold_seconds):
             return "another process is at it"
+        began, done, is_good = self._now(), Moved(), False
         try:
-            after: dict[str, str] = {}
-            passed_over: set[str] = set()
-            for _ in range(ROUND_PLANS):
-                moves = await self._plan(after, passed_over)
-                if not moves:
-                    break
-                for move in moves:
-                    # Said again with each, since one may take long.
-                    if not await self._singleton.take(NAME, self._hold_seconds):
-                        return done
-                    await self._move(move, done, passed_over)
+            try:
+                await self._work(done)
+                is_good = True
+            finally:
+                await self._singleton.leave(NAME)
         finally:
-            await self._singleton.leave(NAME)
+            self._events.rebalanced(
+                RebalanceRound(
+                    self._now() - began,
+                    is_good,
+                    self._strategy,
+                    done.copies,
+                    done.bytes_count,
+                    done.failed,
+                    done.skipped,
+                )
+            )
         return done
 
+    async def _work(self, done: Moved) -> None:
+        after: dict[str, str] = {}
+        passed_over: set[str] = set()
+        for number in range(ROUND_PLANS):
+            balance = self._balance(await self._ledger.fills())
+            sources = balance.sources()
+            moves = await self._plan(balance, sources, after, passed_over)
+            if not moves:
+                if not number:
+                    done.skipped = "empty_plan" if sources else "threshold"
+                return
+            for move in moves:
+                # Said again with each, since one may take long.
+                if not await self._singleton.take(NAME, self._hold_seconds):
+                    return
+                await self._move(move, done, passed_over)
+
     async def _plan(
-        self, after: dict[str, str], passed_over: set[str]
+        self,
+        balance: Balance,
+        sources: Sequence[str],
+        after: dict[str, str],
+        passed_over: set[str],
     ) -> Sequence[Move]:
         """
         The next moves, or none.
 
         :param after: How far each backend's copies have been looked through.
         """
-        balance = self._balance(await self._ledger.fills())
-        for source in balance.sources():
+        for source in sources:
             while page := await self._ledger.candidates(
                 source, after.get(source, ""), PAGE
             ):

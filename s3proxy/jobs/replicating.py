@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import CancelledError, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
 from s3proxy.errors import InsufficientStorage, S3Error, StoreError
+from s3proxy.jobs.events import PoolEvents, ReplicationRound, Unheard
 
 #: Copies under way at once.
 PARALLEL = 4
@@ -30,8 +31,12 @@ class Replicas(Protocol):
         """Parts that nobody else is given for a while."""
         ...
 
-    async def add(self, part_id: str, factor: int) -> bool:
-        """One more copy; whether it was made."""
+    async def add(self, part_id: str, factor: int) -> int | None:
+        """One more copy; its bytes, or None where it is not wanted any more."""
+        ...
+
+    async def pending(self, factor: int) -> int:
+        """How many parts have too few."""
         ...
 
     async def trim(self, factor: int, keep: Sequence[str], limit: int) -> int:
@@ -44,6 +49,7 @@ class Done:
     """What a round did."""
 
     made: int = 0
+    bytes_made: int = 0
     failed: int = 0
     removed: int = 0
 
@@ -58,18 +64,40 @@ class Replicator:
 
     :ivar factor: ``replication.factor``.
     :ivar keep: Says on which backends copies stay, the first before all.
+    :ivar now: Seconds by a clock that nobody sets.
     """
 
     _replicas: Replicas
     factor: int
     batch_size: int
     keep: Callable[[], Sequence[str]]
+    _now: Callable[[], float]
+    _events: PoolEvents = field(factory=Unheard)
     _is_full: bool = False
     _log = Logger()
 
     async def round(self) -> Done:
-        """Make what is missing, remove what is too much."""
-        done = Done()
+        """Make what is missing, remove what is too much; and tell of it."""
+        began, done = self._now(), Done()
+        pending: int | None = None
+        try:
+            await self._work(done)
+            pending = await self._replicas.pending(self.factor)
+        finally:
+            self._events.replicated(
+                ReplicationRound(
+                    self._now() - began,
+                    pending is not None,
+                    done.made,
+                    done.bytes_made,
+                    done.failed,
+                    done.removed,
+                    pending,
+                )
+            )
+        return done
+
+    async def _work(self, done: Done) -> None:
         for _ in range(ROUND_BATCHES):
             removed = await self._replicas.trim(
                 self.factor, self.keep(), self.batch_size
@@ -85,7 +113,6 @@ class Replicator:
             # Where nothing could be done the rest would fare no better.
             if not made:
                 break
-        return done
 
     async def _add(self, parts: Sequence[str], done: Done) -> int:
         gate = DeferredSemaphore(PARALLEL)
@@ -99,7 +126,7 @@ class Replicator:
 
     async def _one(self, part_id: str, done: Done) -> bool:
         try:
-            made = await self._replicas.add(part_id, self.factor)
+            size_bytes = await self._replicas.add(part_id, self.factor)
         except InsufficientStorage as why:
             done.failed += 1
             if not self._is_full:
@@ -122,6 +149,9 @@ class Replicator:
             done.failed += 1
             self._log.failure("part {part}: no copy made", part=part_id)
             return False
-        self._is_full = self._is_full and not made
-        done.made += made
-        return made
+        if size_bytes is None:
+            return False
+        self._is_full = False
+        done.made += 1
+        done.bytes_made += size_bytes
+        return True

@@ -72,6 +72,10 @@ class ReplicaLedger(Protocol):
         """
         ...
 
+    async def pending(self, factor: int) -> int:
+        """How many parts have fewer live copies."""
+        ...
+
     async def trim(self, factor: int, keep: Sequence[str], limit: int) -> int:
         """
         Turn live copies beyond *factor* to garbage, of at most *limit* parts.
@@ -108,29 +112,31 @@ class Replicas:
         """Parts to call :meth:`add` with."""
         return await self._ledger.take(factor, limit)
 
-    async def add(self, part_id: str, factor: int) -> bool:
+    async def add(self, part_id: str, factor: int) -> int | None:
         """
         Make one more copy of a part, where there are fewer than *factor*.
 
-        :returns: Whether it was made; not where it is not wanted any more.
+        :returns: Its bytes; None where it is not wanted any more.
         :raises InsufficientStorage: No backend without a copy has room.
         :raises ServiceUnavailable: No source, or no target, goes on.
         :raises BadDigest: The bytes are not those of the part.
         """
         wanted = await self._ledger.find(part_id)
         if wanted is None:
-            return False
+            return None
         source = min(
             wanted.part.copies,
             key=lambda each: self._health.of_reads(each.backend_name),
         )
-        return await self._copy(wanted, source, factor=factor)
+        made = await self._copy(wanted, source, factor=factor)
+        return wanted.part.size_bytes if made else None
 
     async def move(self, part_id: str, copy_id: str, target: str, pace: Pace) -> bool:
         """
-        Put a copy to *target* in place of another; as :meth:`add`.
+        Put a copy to *target* in place of another. Raises as :meth:`add`.
 
         :param copy_id: Becomes garbage by the commit of the new one.
+        :returns: Whether it was; not where it is not wanted any more.
         """
         wanted = await self._ledger.find(part_id)
         if wanted is None:
@@ -139,6 +145,10 @@ class Replicas:
             if source.copy_id == copy_id:
                 return await self._copy(wanted, source, target=target, pace=pace)
         return False
+
+    async def pending(self, factor: int) -> int:
+        """See :meth:`ReplicaLedger.pending`."""
+        return await self._ledger.pending(factor)
 
     async def trim(self, factor: int, keep: Sequence[str], limit: int) -> int:
         """See :meth:`ReplicaLedger.trim`."""

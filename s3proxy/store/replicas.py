@@ -125,6 +125,11 @@ class PostgresReplicas:
         if outcome == "superseded":
             raise PreconditionFailed()
 
+    async def pending(self, factor: int) -> int:
+        """See :class:`~s3proxy.manager.replicating.ReplicaLedger`."""
+        ((few, _),) = await run_decided(self.pool, "under_replicated", factor=factor)
+        return int(few)
+
     async def trim(self, factor: int, keep: Sequence[str], limit: int) -> int:
         """See :class:`~s3proxy.manager.replicating.ReplicaLedger`."""
         ((count,),) = await run_decided(

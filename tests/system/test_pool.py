@@ -30,8 +30,10 @@ from s3proxy.errors import (
     InsufficientStorage,
     S3Error,
     ServiceUnavailable,
+    StoreUnavailable,
 )
 from s3proxy.jobs.collecting import Collector
+from s3proxy.jobs.events import RebalanceRound, ReplicationRound
 from s3proxy.jobs.manifesting import Manifester
 from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import Rebalancer
@@ -74,6 +76,37 @@ SMALL, LARGE = 1000, 2 * 1024 * 1024
 NAMES = ("one", "two", "three")
 
 
+class Told:
+    """Keeps what jobs tell of their rounds."""
+
+    def __init__(self) -> None:
+        self.replications: list[ReplicationRound] = []
+        self.rebalances: list[RebalanceRound] = []
+
+    def replicated(self, done: ReplicationRound) -> None:
+        """See :class:`~s3proxy.jobs.events.PoolEvents`."""
+        self.replications.append(done)
+
+    def rebalanced(self, done: RebalanceRound) -> None:
+        """See :class:`~s3proxy.jobs.events.PoolEvents`."""
+        self.rebalances.append(done)
+
+
+class Breaking:
+    """A ledger that is away once some of its calls were made so often."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.left: dict[str, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.left:
+            if not self.left[name]:
+                raise StoreUnavailable("away")
+            self.left[name] -= 1
+        return getattr(self._inner, name)
+
+
 class Proxy:
     """A process without a front door. Grace and lateness are none."""
 
@@ -87,6 +120,7 @@ class Proxy:
         for name in NAMES:
             self.limit(name, 0)
         self.clock = Clock()
+        self.told = Told()
         self.guarded = {
             name: GuardedBackend(each, self.clock, self.clock.seconds)
             for name, each in self.backends.items()
@@ -122,7 +156,9 @@ class Proxy:
 
     def replicator(self, factor: int) -> Replicator:
         """A worker."""
-        return Replicator(self.replicas, factor, 3, lambda: NAMES)
+        return Replicator(
+            self.replicas, factor, 3, lambda: NAMES, self.clock.seconds, self.told
+        )
 
     def rebalancer(
         self, strategy: Strategy, *, threshold: float = 0.1, process: str = "me"
@@ -138,6 +174,9 @@ class Proxy:
             ),
             3,
             60.0,
+            strategy,
+            self.clock.seconds,
+            self.told,
         )
 
     def manifester(self) -> Manifester:
@@ -338,6 +377,31 @@ async def test_no_room_for_a_copy(proxy: Proxy) -> None:
     proxy.due()
     assert (await replicator.round()).made == 3
     await proxy.settle()
+    assert proxy.told.replications == [
+        ReplicationRound(0.0, True, failed=3, pending=3),
+        ReplicationRound(0.0, True, failed=3, pending=3),
+        ReplicationRound(0.0, True, made=3, bytes_made=3 * SMALL, pending=0),
+    ]
+
+
+@ensureDeferred
+async def test_a_round_that_breaks_off(proxy: Proxy) -> None:
+    """What it did before is told; how much is left, nobody knows."""
+    for key in "abcd":
+        await proxy.put(key, b"x" * SMALL)
+
+    ledger = proxy.replicas._ledger = Breaking(proxy.replicas._ledger)
+    ledger.left["take"] = 1
+    with pytest.raises(StoreUnavailable):
+        await proxy.replicator(2).round()
+    assert proxy.told.replications == [
+        ReplicationRound(0.0, False, made=3, bytes_made=3 * SMALL)
+    ]
+    proxy.router.targets = [Target(name) for name in reversed(NAMES)]
+    ledger.left["find"] = 0
+    with pytest.raises(StoreUnavailable):
+        await proxy.rebalancer("pack").round()
+    assert proxy.told.rebalances == [RebalanceRound(0.0, False, "pack")]
 
 
 @ensureDeferred
@@ -442,6 +506,17 @@ async def test_spread(proxy: Proxy) -> None:
         assert await proxy.get(f"k{number}") == bytes([number]) * SMALL
     assert await proxy.get("upload") == b"1" * SMALL + b"2" * SMALL
     assert str(await proxy.rebalancer("spread").round()) == "0 copies moved, 0 bytes"
+    for number in range(12):
+        await proxy.objects.delete("b", f"k{number}")
+    await proxy.objects.delete("b", "upload")
+    await proxy.settle()
+    # To move it would make the other backend the fuller one.
+    await proxy.put("large", b"l" * 10 * SMALL)
+    await proxy.rebalancer("spread").round()
+    assert [
+        (each.moved, each.bytes_moved, each.failed, each.skipped)
+        for each in proxy.told.rebalances
+    ] == [(8, 8 * SMALL, 0, None), (0, 0, 0, "threshold"), (0, 0, 0, "empty_plan")]
 
 
 @ensureDeferred
