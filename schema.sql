@@ -88,6 +88,10 @@ CREATE TABLE IF NOT EXISTS object_parts (
     size_bytes   bigint  NOT NULL CHECK (size_bytes >= 0),
     md5          text    NOT NULL,
     checksums    jsonb   NOT NULL DEFAULT '{}',  -- of a part that was uploaded with some
+    -- Section 12: how many live copies there are, kept by triggers; and from when a job
+    -- may see to it that there are enough.
+    live_copies    integer     NOT NULL DEFAULT 0,
+    replica_due_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (object_id, part_number)
 );
 -- Columns that the table of an earlier version lacks.
@@ -138,6 +142,27 @@ CREATE INDEX IF NOT EXISTS object_locations_due
 CREATE INDEX IF NOT EXISTS object_locations_manifest
     ON object_locations (object_id) WHERE is_manifest AND state = 'live';
 
+-- The table of an earlier version lacks the counts: they are taken once. Nobody changes
+-- copies meanwhile, since the new columns' lock is held.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute a
+                    WHERE a.attrelid = 'object_parts'::regclass
+                      AND a.attname = 'live_copies')
+    THEN
+        ALTER TABLE object_parts
+            ADD COLUMN live_copies integer NOT NULL DEFAULT 0,
+            ADD COLUMN replica_due_at timestamptz NOT NULL DEFAULT now();
+        LOCK TABLE object_locations IN SHARE ROW EXCLUSIVE MODE;
+        UPDATE object_parts p SET live_copies = held.copies
+          FROM (SELECT l.part_id, count(*) AS copies FROM object_locations l
+                 WHERE l.state = 'live' GROUP BY l.part_id) held
+         WHERE held.part_id = p.part_id;
+    END IF;
+END $$;
+CREATE INDEX IF NOT EXISTS object_parts_copies
+    ON object_parts (live_copies, replica_due_at);
+
 -- Long reads keep an overwritten object's bytes: the collector passes over them.
 CREATE TABLE IF NOT EXISTS read_pins (
     object_id text        COLLATE "C" PRIMARY KEY,
@@ -181,9 +206,25 @@ CREATE TABLE IF NOT EXISTS multipart_parts (
     etag        text        NOT NULL,
     size_bytes  bigint      NOT NULL CHECK (size_bytes >= 0),
     checksums   jsonb       NOT NULL DEFAULT '{}',
+    live_copies integer     NOT NULL DEFAULT 1,  -- as in object_parts, but by its commit
     created_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (upload_id, part_number)
 );
+-- The table of an earlier version lacks it; a rebuilt part may have more than one copy.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute a
+                    WHERE a.attrelid = 'multipart_parts'::regclass
+                      AND a.attname = 'live_copies')
+    THEN
+        ALTER TABLE multipart_parts
+            ADD COLUMN live_copies integer NOT NULL DEFAULT 1;
+        UPDATE multipart_parts p SET live_copies = held.copies
+          FROM (SELECT l.part_id, count(*) AS copies FROM object_locations l
+                 WHERE l.state = 'live' GROUP BY l.part_id) held
+         WHERE held.part_id = p.part_id AND held.copies <> 1;
+    END IF;
+END $$;
 
 -- 2. I3 by construction: the counters follow the rows ------------------------------
 
@@ -338,17 +379,48 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Rule 6: charge p_size to the first backend with room, and name its copy, before a
--- byte is sent. outcome: 'claimed', 'full', 'precondition' or 'no_bucket'.
-CREATE OR REPLACE FUNCTION ledger_claim(
+-- The first p_most backends with room for p_size, at least p_least of them, their quota
+-- rows locked likewise; NULL if there are too few. Locked in the order of their names, so
+-- that two that ask in another order wait for each other and never deadlock.
+CREATE OR REPLACE FUNCTION ledger_place_copies(
+    p_backends text[], p_size bigint, p_least integer, p_most integer)
+RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+    roomy text[];
+BEGIN
+    IF p_most = 1 THEN
+        -- Only one row is locked: claims on the others go on meanwhile.
+        roomy := ARRAY[ledger_place(p_backends, p_size)];
+        RETURN CASE WHEN roomy[1] IS NOT NULL THEN roomy END;
+    END IF;
+    SELECT array_agg(r.backend_name) INTO roomy FROM (
+        SELECT q.backend_name FROM backend_quotas q
+         WHERE q.backend_name = ANY (p_backends)
+           AND (q.bytes_limit = 0 OR q.bytes_used + p_size <= q.bytes_limit)
+         ORDER BY q.backend_name FOR NO KEY UPDATE) r;
+    IF coalesce(cardinality(roomy), 0) < p_least THEN
+        RETURN NULL;
+    END IF;
+    RETURN ARRAY(SELECT name FROM unnest(roomy) AS r (name)
+                  ORDER BY array_position(p_backends, name) LIMIT p_most);
+END $$;
+
+-- Rule 6: charge p_size to the first p_most backends with room, p_least at the least, and
+-- name a copy of one part on each, before a byte is sent. outcome: 'claimed', a row for
+-- each; or one row with 'full', 'precondition' or 'no_bucket'.
+CREATE OR REPLACE FUNCTION ledger_claim_copies(
     p_backends text[], p_bucket text, p_key text, p_opaque boolean, p_size bigint,
-    p_lease interval, p_if_match text[], p_if_none_match text[],
-    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
-    OUT o_backend_name text, OUT o_backend_key text)
+    p_lease interval, p_if_match text[], p_if_none_match text[], p_least integer,
+    p_most integer)
+RETURNS TABLE (outcome text, o_copy_id text, o_part_id text, o_backend_name text,
+               o_backend_key text)
 LANGUAGE plpgsql AS $$
+DECLARE
+    chosen text[];
 BEGIN
     IF NOT ledger_enter_bucket(p_bucket) THEN
         outcome := 'no_bucket';
+        RETURN NEXT;
         RETURN;
     END IF;
     IF cardinality(p_if_match) > 0 OR cardinality(p_if_none_match) > 0 THEN
@@ -358,24 +430,41 @@ BEGIN
             p_if_match, p_if_none_match)
         THEN
             outcome := 'precondition';
+            RETURN NEXT;
             RETURN;
         END IF;
     END IF;
-    o_backend_name := ledger_place(p_backends, p_size);
-    IF o_backend_name IS NULL THEN
+    chosen := ledger_place_copies(p_backends, p_size, p_least, p_most);
+    IF chosen IS NULL THEN
         outcome := 'full';
+        RETURN NEXT;
         RETURN;
     END IF;
     outcome := 'claimed';
-    o_copy_id := ledger_ulid();
     o_part_id := ledger_ulid();
-    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
-                          ELSE p_key || '~' || o_copy_id END;
-    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
-                                  object_key, size_bytes, state, due_at)
-    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
-            'claimed', clock_timestamp() + p_lease);
+    FOREACH o_backend_name IN ARRAY chosen LOOP
+        o_copy_id := ledger_ulid();
+        o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                              ELSE p_key || '~' || o_copy_id END;
+        INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,
+                                      bucket, object_key, size_bytes, state, due_at)
+        VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key,
+                p_size, 'claimed', clock_timestamp() + p_lease);
+        RETURN NEXT;
+    END LOOP;
 END $$;
+
+-- As earlier versions call it: on one backend.
+CREATE OR REPLACE FUNCTION ledger_claim(
+    p_backends text[], p_bucket text, p_key text, p_opaque boolean, p_size bigint,
+    p_lease interval, p_if_match text[], p_if_none_match text[],
+    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
+    OUT o_backend_name text, OUT o_backend_key text)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_claim_copies(
+        p_backends, p_bucket, p_key, p_opaque, p_size, p_lease, p_if_match,
+        p_if_none_match, 1, 1)
+$$;
 
 -- The manifest copies of an object become garbage; nobody reads them but a rebuild.
 -- The caller holds the lock on the object's row.
@@ -406,33 +495,79 @@ BEGIN
      WHERE l.part_id = ANY (gone) AND l.state = 'live';
 END $$;
 
--- Rule 9: the claim becomes live and the object's only version, in one transaction.
--- outcome: 'committed', 'lost' (the claim is no longer claimed; nothing changed) or
--- 'precondition' and 'no_bucket' (the claim is now abandoned; nothing else changed).
+-- How many claims of one body are claimed yet, and the part that they are of; they are
+-- locked until the end of the transaction. One by one, here and below: whatever the
+-- statistics say, that is a probe of the primary key.
+CREATE OR REPLACE FUNCTION ledger_lock_claims(
+    p_copy_ids text[], OUT o_count integer, OUT o_part_id text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    claim text;
+    found_part text;
+BEGIN
+    o_count := 0;
+    FOR claim IN SELECT c.copy_id FROM unnest(p_copy_ids) AS c (copy_id) ORDER BY 1 LOOP
+        SELECT l.part_id INTO found_part FROM object_locations l
+          WHERE l.copy_id = claim AND l.state = 'claimed' FOR UPDATE;
+        IF FOUND THEN
+            o_count := o_count + 1;
+            o_part_id := found_part;
+        END IF;
+    END LOOP;
+END $$;
+
+-- What is claimed yet of these becomes abandoned: stored, and refused at the commit.
+CREATE OR REPLACE FUNCTION ledger_refuse_claims(
+    p_copy_ids text[], p_version_ids text[])
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(p_copy_ids) LOOP
+        UPDATE object_locations
+           SET state = 'abandoned', due_at = clock_timestamp(),
+               version_id = p_version_ids[i]
+         WHERE copy_id = p_copy_ids[i] AND state = 'claimed';
+    END LOOP;
+END $$;
+
+-- And live; ledger_lock_claims has locked them.
+CREATE OR REPLACE FUNCTION ledger_enliven_claims(
+    p_copy_ids text[], p_backend_etags text[], p_version_ids text[], p_size bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(p_copy_ids) LOOP
+        UPDATE object_locations
+           SET state = 'live', due_at = NULL, size_bytes = p_size,
+               backend_etag = p_backend_etags[i], version_id = p_version_ids[i]
+         WHERE copy_id = p_copy_ids[i] AND state = 'claimed';
+    END LOOP;
+END $$;
+
+-- Rule 9: the claims become live and the object's only version, in one transaction.
+-- outcome: 'committed', 'lost' (fewer than p_least are claimed yet; nothing changed) or
+-- 'precondition' and 'no_bucket' (the claims are now abandoned; nothing else changed).
+-- p_backend_etags and p_version_ids stand beside p_copy_ids.
 --
--- Lock order: the bucket's row, the object's, then the claim (rule 26). Writers of an absent key
--- meet at the primary key: the later one waits, then finds a row.
+-- Lock order: the bucket's row, the object's, then the claims (rule 26). Writers of an
+-- absent key meet at the primary key: the later one waits, then finds a row.
 --
--- p_needs_manifest: the backend object does not tell all that is recorded here.
-CREATE OR REPLACE FUNCTION ledger_commit(
-    p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
-    p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
-    p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
-    p_grace interval, p_needs_manifest boolean, p_tags jsonb,
+-- p_needs_manifest: the backend objects do not tell all that is recorded here.
+CREATE OR REPLACE FUNCTION ledger_commit_copies(
+    p_copy_ids text[], p_backend_etags text[], p_version_ids text[], p_least integer,
+    p_bucket text, p_key text, p_size bigint, p_md5 text, p_content_type text,
+    p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb, p_if_match text[],
+    p_if_none_match text[], p_grace interval, p_needs_manifest boolean, p_tags jsonb,
     OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
     existing objects;
     exists_now boolean;
-    claim object_locations;
+    copies integer;
+    a_part_id text;
     wanted_at timestamptz := CASE WHEN p_needs_manifest THEN clock_timestamp() END;
 BEGIN
     IF NOT ledger_enter_bucket(p_bucket) THEN
         -- Its deletion has done the same, but for a claim of an older daemon.
-        UPDATE object_locations
-           SET state = 'abandoned', due_at = clock_timestamp(),
-               version_id = p_version_id
-         WHERE copy_id = p_copy_id AND state = 'claimed';
+        PERFORM ledger_refuse_claims(p_copy_ids, p_version_ids);
         outcome := 'no_bucket';
         RETURN;
     END IF;
@@ -441,17 +576,14 @@ BEGIN
         SELECT * INTO existing FROM objects o
           WHERE o.bucket = p_bucket AND o.object_key = p_key FOR UPDATE;
         exists_now := FOUND;
-        SELECT * INTO claim FROM object_locations l
-          WHERE l.copy_id = p_copy_id AND l.state = 'claimed' FOR UPDATE;
-        IF NOT FOUND THEN
+        SELECT c.o_count, c.o_part_id INTO copies, a_part_id
+          FROM ledger_lock_claims(p_copy_ids) c;
+        IF copies < p_least THEN
             outcome := 'lost';
             RETURN;
         END IF;
         IF NOT ledger_allows(existing.etag, p_if_match, p_if_none_match) THEN
-            UPDATE object_locations
-               SET state = 'abandoned', due_at = clock_timestamp(),
-                   version_id = p_version_id
-             WHERE copy_id = p_copy_id;
+            PERFORM ledger_refuse_claims(p_copy_ids, p_version_ids);
             outcome := 'precondition';
             RETURN;
         END IF;
@@ -476,15 +608,27 @@ BEGIN
                manifest_due_at = wanted_at
          WHERE bucket = p_bucket AND object_key = p_key;
     END IF;
+    -- Live before there is a part of it, so that no trigger writes to that row again.
+    PERFORM ledger_enliven_claims(p_copy_ids, p_backend_etags, p_version_ids, p_size);
     INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
-                              md5)
-    VALUES (o_object_id, 1, claim.part_id, 0, p_size, p_md5);
-    UPDATE object_locations
-       SET state = 'live', due_at = NULL, size_bytes = p_size,
-           backend_etag = p_backend_etag, version_id = p_version_id
-     WHERE copy_id = p_copy_id;
+                              md5, live_copies)
+    VALUES (o_object_id, 1, a_part_id, 0, p_size, p_md5, copies);
     outcome := 'committed';
 END $$;
+
+-- As earlier versions call it: of one copy.
+CREATE OR REPLACE FUNCTION ledger_commit(
+    p_copy_id text, p_bucket text, p_key text, p_size bigint, p_md5 text,
+    p_content_type text, p_headers jsonb, p_user_metadata jsonb, p_checksums jsonb,
+    p_backend_etag text, p_version_id text, p_if_match text[], p_if_none_match text[],
+    p_grace interval, p_needs_manifest boolean, p_tags jsonb,
+    OUT outcome text, OUT o_object_id text, OUT o_last_modified timestamptz)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_commit_copies(
+        ARRAY[p_copy_id], ARRAY[p_backend_etag], ARRAY[p_version_id], 1, p_bucket,
+        p_key, p_size, p_md5, p_content_type, p_headers, p_user_metadata, p_checksums,
+        p_if_match, p_if_none_match, p_grace, p_needs_manifest, p_tags)
+$$;
 
 -- As earlier versions call it. Its default stays, since defaults cannot be taken away;
 -- the function above has none, so that no call fits both.
@@ -757,65 +901,86 @@ BEGIN
     END LOOP;
 END $$;
 
--- Charge and name one part's bytes. outcome: 'claimed', 'full' or 'no_upload'.
-CREATE OR REPLACE FUNCTION ledger_claim_part(
+-- Charge and name one part's bytes, as ledger_claim_copies does. outcome: 'claimed', a row
+-- for each copy; or one row with 'full' or 'no_upload'.
+CREATE OR REPLACE FUNCTION ledger_claim_part_copies(
     p_backends text[], p_upload_id text, p_bucket text, p_key text, p_opaque boolean,
-    p_part_number integer, p_size bigint, p_lease interval,
-    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
-    OUT o_backend_name text, OUT o_backend_key text)
+    p_part_number integer, p_size bigint, p_lease interval, p_least integer,
+    p_most integer)
+RETURNS TABLE (outcome text, o_copy_id text, o_part_id text, o_backend_name text,
+               o_backend_key text)
 LANGUAGE plpgsql AS $$
+DECLARE
+    chosen text[];
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM multipart_uploads u
                     WHERE u.upload_id = p_upload_id AND u.bucket = p_bucket
                       AND u.object_key = p_key AND u.state = 'open')
     THEN
         outcome := 'no_upload';
+        RETURN NEXT;
         RETURN;
     END IF;
-    o_backend_name := ledger_place(p_backends, p_size);
-    IF o_backend_name IS NULL THEN
+    chosen := ledger_place_copies(p_backends, p_size, p_least, p_most);
+    IF chosen IS NULL THEN
         outcome := 'full';
+        RETURN NEXT;
         RETURN;
     END IF;
     outcome := 'claimed';
-    o_copy_id := ledger_ulid();
     o_part_id := ledger_ulid();
-    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
-                          ELSE p_key || '~' || o_copy_id END
-                     || '.' || lpad(p_part_number::text, 5, '0');
-    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
-                                  object_key, size_bytes, state, due_at)
-    VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key, p_size,
-            'claimed', clock_timestamp() + p_lease);
+    FOREACH o_backend_name IN ARRAY chosen LOOP
+        o_copy_id := ledger_ulid();
+        o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                              ELSE p_key || '~' || o_copy_id END
+                         || '.' || lpad(p_part_number::text, 5, '0');
+        INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key,
+                                      bucket, object_key, size_bytes, state, due_at)
+        VALUES (o_copy_id, o_part_id, o_backend_name, o_backend_key, p_bucket, p_key,
+                p_size, 'claimed', clock_timestamp() + p_lease);
+        RETURN NEXT;
+    END LOOP;
 END $$;
 
--- Rule 12: the claim becomes the upload's part of that number, and a part that was sent
--- before under the number becomes garbage. outcome: 'committed', 'lost' (nothing changed)
--- or 'no_upload' (completed or aborted meanwhile; the claim is now abandoned).
-CREATE OR REPLACE FUNCTION ledger_commit_part(
-    p_copy_id text, p_upload_id text, p_part_number integer, p_size bigint, p_md5 text,
-    p_checksums jsonb, p_backend_etag text, p_version_id text,
+-- As earlier versions call it: on one backend.
+CREATE OR REPLACE FUNCTION ledger_claim_part(
+    p_backends text[], p_upload_id text, p_bucket text, p_key text, p_opaque boolean,
+    p_part_number integer, p_size bigint, p_lease interval,
+    OUT outcome text, OUT o_copy_id text, OUT o_part_id text,
+    OUT o_backend_name text, OUT o_backend_key text)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_claim_part_copies(
+        p_backends, p_upload_id, p_bucket, p_key, p_opaque, p_part_number, p_size,
+        p_lease, 1, 1)
+$$;
+
+-- Rule 12: the claims become the upload's part of that number, and a part that was sent
+-- before under the number becomes garbage. outcome: 'committed', 'lost' (fewer than
+-- p_least are claimed yet; nothing changed) or 'no_upload' (completed or aborted
+-- meanwhile; the claims are now abandoned).
+CREATE OR REPLACE FUNCTION ledger_commit_part_copies(
+    p_copy_ids text[], p_backend_etags text[], p_version_ids text[], p_least integer,
+    p_upload_id text, p_part_number integer, p_size bigint, p_md5 text,
+    p_checksums jsonb,
     OUT outcome text, OUT o_last_modified timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
-    claim object_locations;
+    copies integer;
+    a_part_id text;
     is_open boolean;
     displaced text;
 BEGIN
     -- FOR UPDATE, not SHARE: two attempts at one part number take turns.
     SELECT u.state = 'open' INTO is_open FROM multipart_uploads u
       WHERE u.upload_id = p_upload_id FOR UPDATE;
-    SELECT * INTO claim FROM object_locations l
-      WHERE l.copy_id = p_copy_id AND l.state = 'claimed' FOR UPDATE;
-    IF NOT FOUND THEN
+    SELECT c.o_count, c.o_part_id INTO copies, a_part_id
+      FROM ledger_lock_claims(p_copy_ids) c;
+    IF copies < p_least THEN
         outcome := 'lost';
         RETURN;
     END IF;
     IF is_open IS NOT TRUE THEN
-        UPDATE object_locations
-           SET state = 'abandoned', due_at = clock_timestamp(),
-               version_id = p_version_id
-         WHERE copy_id = p_copy_id;
+        PERFORM ledger_refuse_claims(p_copy_ids, p_version_ids);
         outcome := 'no_upload';
         RETURN;
     END IF;
@@ -828,15 +993,23 @@ BEGIN
     END IF;
     o_last_modified := date_trunc('milliseconds', clock_timestamp());
     INSERT INTO multipart_parts (upload_id, part_number, part_id, etag, size_bytes,
-                                 checksums, created_at)
-    VALUES (p_upload_id, p_part_number, claim.part_id, p_md5, p_size, p_checksums,
+                                 checksums, live_copies, created_at)
+    VALUES (p_upload_id, p_part_number, a_part_id, p_md5, p_size, p_checksums, copies,
             o_last_modified);
-    UPDATE object_locations
-       SET state = 'live', due_at = NULL, size_bytes = p_size,
-           backend_etag = p_backend_etag, version_id = p_version_id
-     WHERE copy_id = p_copy_id;
+    PERFORM ledger_enliven_claims(p_copy_ids, p_backend_etags, p_version_ids, p_size);
     outcome := 'committed';
 END $$;
+
+-- As earlier versions call it: of one copy.
+CREATE OR REPLACE FUNCTION ledger_commit_part(
+    p_copy_id text, p_upload_id text, p_part_number integer, p_size bigint, p_md5 text,
+    p_checksums jsonb, p_backend_etag text, p_version_id text,
+    OUT outcome text, OUT o_last_modified timestamptz)
+LANGUAGE sql AS $$
+    SELECT * FROM ledger_commit_part_copies(
+        ARRAY[p_copy_id], ARRAY[p_backend_etag], ARRAY[p_version_id], 1, p_upload_id,
+        p_part_number, p_size, p_md5, p_checksums)
+$$;
 
 -- What an upload has in parts becomes garbage; in one statement, as in ledger_discard.
 CREATE OR REPLACE FUNCTION ledger_drop_parts(p_upload_id text)
@@ -947,10 +1120,10 @@ BEGIN
          WHERE bucket = p_bucket AND object_key = p_key;
     END IF;
     INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
-                              md5, checksums)
+                              md5, checksums, live_copies)
     SELECT new_object_id, p.part_number, p.part_id,
            (sum(p.size_bytes) OVER (ORDER BY p.part_number) - p.size_bytes)::bigint,
-           p.size_bytes, p.etag, p.checksums
+           p.size_bytes, p.etag, p.checksums, p.live_copies
       FROM multipart_parts p
      WHERE p.upload_id = p_upload_id AND p.part_number = ANY (p_numbers);
     DELETE FROM multipart_parts p
@@ -1233,6 +1406,12 @@ BEGIN
         AND o.object_key IN (SELECT e.key FROM jsonb_to_recordset(p_page)
                                                  AS e (key text))
       ORDER BY o.object_key FOR UPDATE;
+    -- And their parts, of which a job may be making a copy for this very backend.
+    PERFORM 1 FROM object_parts p
+      WHERE p.object_id IN (SELECT o.object_id FROM objects o
+                              JOIN jsonb_to_recordset(p_page) AS e (key text)
+                                ON o.bucket = p_bucket AND o.object_key = e.key)
+      ORDER BY p.part_id FOR UPDATE;
     RETURN QUERY
     WITH verdict AS MATERIALIZED (
         SELECT * FROM ledger_adoption(p_backend, p_bucket, p_page)),
@@ -1342,6 +1521,11 @@ CREATE INDEX IF NOT EXISTS rebuild_found_key ON rebuild_found (bucket, object_ke
 CREATE OR REPLACE FUNCTION ledger_put_found(
     p_bucket text, p_key text, p_copies jsonb, p_grace interval)
 RETURNS void LANGUAGE sql AS $$
+    -- Before its copies, as everybody does (rule 26).
+    SELECT 1 FROM object_parts p
+      WHERE p.part_id IN (SELECT c.part_id
+                            FROM jsonb_to_recordset(p_copies) AS c (part_id text))
+      ORDER BY p.part_id FOR UPDATE;
     INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
                                   object_key, size_bytes, state, due_at, backend_etag,
                                   version_id, object_id, is_manifest)
@@ -1431,6 +1615,13 @@ BEGIN
      CROSS JOIN LATERAL jsonb_array_elements(p.copies) AS c (copy)
       LEFT JOIN kept k ON k.part_id = p.part_id;
     PERFORM ledger_put_found(p_bucket, p_key, copies, p_grace);
+    UPDATE multipart_parts p SET live_copies = held.copies
+      FROM (SELECT l.part_id, count(*) AS copies FROM object_locations l
+             WHERE l.part_id IN (SELECT c.part_id FROM jsonb_to_recordset(p_parts)
+                                                         AS c (part_id text))
+               AND l.state = 'live'
+             GROUP BY l.part_id) held
+     WHERE p.part_id = held.part_id AND p.live_copies <> held.copies;
 END $$;
 
 -- Rule 39: carry out what plan/rebuild.py has decided for a page of keys, each of which
@@ -1496,3 +1687,235 @@ BEGIN
         RETURN NEXT;
     END LOOP;
 END $$;
+
+-- 12. Replicas and moves -----------------------------------------------------------------
+--
+-- How many live copies a part has is in its row, true by construction like I3, and so is
+-- found by an index. A copy of a copy is a claim like any other. Whoever turns a live
+-- copy to garbage while its object stays holds the lock on the part's row, and leaves
+-- another live copy (rules 40 to 43).
+
+-- Counted anew under the lock on the part's row, so in whatever order copies and parts
+-- come about. Planned once, for an index, however little the tables hold by then.
+CREATE OR REPLACE FUNCTION ledger_count_copies() RETURNS trigger
+LANGUAGE plpgsql SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    counted text := CASE WHEN TG_OP = 'DELETE' THEN OLD.part_id ELSE NEW.part_id END;
+    recorded integer;
+    copies integer;
+BEGIN
+    SELECT p.live_copies INTO recorded FROM object_parts p
+      WHERE p.part_id = counted FOR UPDATE;
+    IF FOUND THEN
+        -- A statement of its own: it sees what the lock has waited for.
+        SELECT count(*) INTO copies FROM object_locations l
+          WHERE l.part_id = counted AND l.state = 'live';
+        IF copies <> recorded THEN
+            UPDATE object_parts p SET live_copies = copies WHERE p.part_id = counted;
+        END IF;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER count_inserted AFTER INSERT ON object_locations
+    FOR EACH ROW WHEN (NEW.state = 'live' AND NOT NEW.is_manifest)
+    EXECUTE FUNCTION ledger_count_copies();
+CREATE OR REPLACE TRIGGER count_deleted AFTER DELETE ON object_locations
+    FOR EACH ROW WHEN (OLD.state = 'live' AND NOT OLD.is_manifest)
+    EXECUTE FUNCTION ledger_count_copies();
+CREATE OR REPLACE TRIGGER count_updated AFTER UPDATE OF state ON object_locations
+    FOR EACH ROW WHEN ((OLD.state = 'live') <> (NEW.state = 'live')
+                       AND NOT NEW.is_manifest)
+    EXECUTE FUNCTION ledger_count_copies();
+-- Who makes a part and knows the number gives it, which saves a version of the row.
+CREATE OR REPLACE TRIGGER count_copies AFTER INSERT ON object_parts
+    FOR EACH ROW WHEN (NEW.live_copies = 0)
+    EXECUTE FUNCTION ledger_count_copies();
+
+-- Take parts with too few live copies, the fewest first, then the longest due; nobody
+-- else takes them within p_hold. Without a live copy there is nothing to copy.
+CREATE OR REPLACE FUNCTION ledger_take_replicas(
+    p_factor integer, p_limit integer, p_hold interval)
+RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    taken text[];
+    count_left integer := p_limit;
+BEGIN
+    FOR copies IN 1 .. p_factor - 1 LOOP
+        EXIT WHEN count_left <= 0;
+        WITH due AS (
+            SELECT p.part_id FROM object_parts p
+             WHERE p.live_copies = copies AND p.replica_due_at <= clock_timestamp()
+             ORDER BY p.replica_due_at LIMIT count_left FOR UPDATE SKIP LOCKED),
+        held AS (
+            UPDATE object_parts p SET replica_due_at = clock_timestamp() + p_hold
+              FROM due WHERE p.part_id = due.part_id RETURNING p.part_id)
+        SELECT coalesce(array_agg(h.part_id), '{}') INTO taken FROM held h;
+        count_left := count_left - cardinality(taken);
+        RETURN QUERY SELECT unnest(taken);
+    END LOOP;
+END $$;
+
+-- Rule 40: charge and name one more copy of a part, on the first of p_backends with room
+-- that has none. p_factor: as many copies as there are to be, those under way counted;
+-- NULL for a move. outcome: 'claimed', 'enough', 'held' (each of them has a copy), 'full'
+-- or 'gone'.
+CREATE OR REPLACE FUNCTION ledger_claim_replica(
+    p_backends text[], p_part_id text, p_factor integer, p_opaque boolean,
+    p_suffix text, p_lease interval,
+    OUT outcome text, OUT o_copy_id text, OUT o_backend_name text,
+    OUT o_backend_key text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    part object_parts;
+    source object_locations;
+    holders text[];
+    candidates text[];
+BEGIN
+    SELECT * INTO part FROM object_parts p WHERE p.part_id = p_part_id FOR UPDATE;
+    SELECT * INTO source FROM object_locations l
+      WHERE l.part_id = p_part_id AND l.state = 'live' LIMIT 1;
+    IF part.part_id IS NULL OR source.copy_id IS NULL THEN
+        outcome := 'gone';
+        RETURN;
+    END IF;
+    SELECT array_agg(l.backend_name) INTO holders FROM object_locations l
+      WHERE l.part_id = p_part_id AND l.state IN ('claimed', 'live');
+    IF cardinality(holders) >= p_factor THEN
+        outcome := 'enough';
+        RETURN;
+    END IF;
+    SELECT array_agg(b.name ORDER BY b.place) INTO candidates
+      FROM unnest(p_backends) WITH ORDINALITY AS b (name, place)
+     WHERE b.name <> ALL (holders);
+    IF candidates IS NULL THEN
+        outcome := 'held';
+        RETURN;
+    END IF;
+    o_backend_name := ledger_place(candidates, part.size_bytes);
+    IF o_backend_name IS NULL THEN
+        outcome := 'full';
+        RETURN;
+    END IF;
+    outcome := 'claimed';
+    o_copy_id := ledger_ulid();
+    o_backend_key := CASE WHEN p_opaque THEN '~/' || o_copy_id
+                          ELSE source.object_key || '~' || o_copy_id END || p_suffix;
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at)
+    VALUES (o_copy_id, p_part_id, o_backend_name, o_backend_key, source.bucket,
+            source.object_key, part.size_bytes, 'claimed', clock_timestamp() + p_lease);
+END $$;
+
+-- Rule 41: the claim becomes one more live copy of its part, if the part is still one of
+-- an object and the copy that it was made of still live. p_moves: that one becomes
+-- garbage. outcome: 'committed', 'lost' (nothing changed) or 'superseded' (the claim is
+-- now abandoned). Lock order: the object's row, if it may be written to; the part's; its
+-- copies.
+--
+-- p_needs_manifest: the new copy does not tell all that is recorded of its object, so
+-- that one is wanted, unless it is there already.
+CREATE OR REPLACE FUNCTION ledger_commit_replica(
+    p_copy_id text, p_part_id text, p_source_copy_id text, p_backend_etag text,
+    p_version_id text, p_moves boolean, p_needs_manifest boolean, p_grace interval)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    part object_parts;
+    is_wanted boolean;
+BEGIN
+    IF p_needs_manifest THEN
+        PERFORM 1 FROM objects o
+           JOIN object_parts p ON p.object_id = o.object_id
+          WHERE p.part_id = p_part_id FOR UPDATE OF o;
+    END IF;
+    SELECT * INTO part FROM object_parts p WHERE p.part_id = p_part_id FOR UPDATE;
+    PERFORM 1 FROM object_locations l
+      WHERE l.copy_id = p_source_copy_id AND l.part_id = p_part_id AND l.state = 'live'
+        FOR UPDATE;
+    is_wanted := FOUND AND part.part_id IS NOT NULL;
+    PERFORM 1 FROM object_locations l
+      WHERE l.copy_id = p_copy_id AND l.part_id = p_part_id AND l.state = 'claimed'
+        FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'lost';
+    END IF;
+    IF NOT is_wanted THEN
+        UPDATE object_locations
+           SET state = 'abandoned', due_at = clock_timestamp(),
+               version_id = p_version_id
+         WHERE copy_id = p_copy_id;
+        RETURN 'superseded';
+    END IF;
+    UPDATE object_locations
+       SET state = 'live', due_at = NULL, backend_etag = p_backend_etag,
+           version_id = p_version_id
+     WHERE copy_id = p_copy_id;
+    UPDATE objects o
+       SET manifest_wanted_at = clock_timestamp(), manifest_due_at = clock_timestamp()
+     WHERE p_needs_manifest
+       AND o.object_id = part.object_id AND o.manifest_wanted_at IS NULL
+       AND NOT EXISTS (SELECT 1 FROM object_locations l
+                        WHERE l.object_id = o.object_id AND l.is_manifest
+                          AND l.state = 'live');
+    IF p_moves THEN
+        UPDATE object_locations
+           SET state = 'garbage', object_id = part.object_id,
+               due_at = clock_timestamp() + p_grace
+         WHERE copy_id = p_source_copy_id;
+    END IF;
+    RETURN 'committed';
+END $$;
+
+-- Rule 42: of at most p_limit parts with more than p_factor live copies, those beyond
+-- become garbage; the ones on the first of p_keep stay. Returns how many copies went.
+CREATE OR REPLACE FUNCTION ledger_trim_copies(
+    p_factor integer, p_keep text[], p_limit integer, p_grace interval)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    part object_parts;
+    gone bigint;
+    total bigint := 0;
+BEGIN
+    IF p_factor < 1 THEN
+        RAISE EXCEPTION 'every part keeps a copy, not %', p_factor;
+    END IF;
+    FOR part IN SELECT * FROM object_parts p WHERE p.live_copies > p_factor
+                 ORDER BY p.live_copies, p.replica_due_at LIMIT p_limit
+                   FOR UPDATE SKIP LOCKED
+    LOOP
+        -- Counted again, under the lock on the part.
+        WITH ranked AS (
+            SELECT l.copy_id,
+                   row_number() OVER (
+                       ORDER BY array_position(p_keep, l.backend_name) NULLS LAST,
+                                l.copy_id) AS place
+              FROM object_locations l
+             WHERE l.part_id = part.part_id AND l.state = 'live')
+        UPDATE object_locations l
+           SET state = 'garbage', object_id = part.object_id,
+               due_at = clock_timestamp() + p_grace
+          FROM ranked r
+         WHERE l.copy_id = r.copy_id AND l.state = 'live' AND r.place > p_factor;
+        GET DIAGNOSTICS gone = ROW_COUNT;
+        total := total + gone;
+    END LOOP;
+    RETURN total;
+END $$;
+
+-- 13. Jobs -------------------------------------------------------------------------------
+
+-- What each kind of background work did last, whichever process did it. taken_by says who
+-- is at work, for work that would only be wasted where two do it; no correctness rests
+-- on it, and it runs out by itself.
+CREATE TABLE IF NOT EXISTS jobs (
+    job_name    text        COLLATE "C" PRIMARY KEY,
+    process     text,
+    started_at  timestamptz,
+    seconds     double precision,
+    is_good     boolean,
+    result      text,
+    next_run_at timestamptz,
+    taken_by    text,
+    taken_until timestamptz
+);

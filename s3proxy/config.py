@@ -24,6 +24,8 @@ from s3proxy.config_model import (
     MetricsConfig,
     MultipartConfig,
     RateLimitConfig,
+    RebalanceConfig,
+    ReplicationConfig,
     ServerConfig,
     TelemetryConfig,
     TlsConfig,
@@ -43,6 +45,8 @@ __all__ = [
     "MetricsConfig",
     "MultipartConfig",
     "RateLimitConfig",
+    "RebalanceConfig",
+    "ReplicationConfig",
     "ServerConfig",
     "TelemetryConfig",
     "TlsConfig",
@@ -79,7 +83,13 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
         telemetry=telemetry,
         ledger=_ledger(root.section("ledger")),
         multipart=_multipart(root.section("multipart")),
+        routing_strategy=root.get("routing_strategy", values.strategy, "pack"),
+        replication=(
+            _replication(root.section("replication")) if "replication" in root else None
+        ),
+        rebalance=_rebalance(root.section("rebalance")),
     )
+    _check_factor(root, config)
     root.finish()
     if problems:
         raise ConfigError("\n".join(problems))
@@ -231,6 +241,15 @@ def _backend(section: Section) -> BackendConfig:
         quota_bytes=section.get(
             "quota_bytes", values.whole("a whole number of bytes"), 0, required=True
         ),
+        max_object_size=section.get(
+            "max_object_size",
+            values.whole("a whole number of bytes, at least 1", 1),
+            None,
+        ),
+        read_only=section.get("read_only", values.boolean, False),
+        weight=section.get(
+            "weight", values.number("a number from 0.001 to 1000", 0.001, 1000), 1.0
+        ),
     )
     section.finish()
     return backend
@@ -290,3 +309,62 @@ def _multipart(section: Section) -> MultipartConfig:
     )
     section.finish()
     return multipart
+
+
+def _replication(section: Section) -> ReplicationConfig:
+    default = ReplicationConfig()
+    count = values.whole("a whole number from 1 to 1000", 1, 1000)
+    replication = ReplicationConfig(
+        factor=section.get("factor", count, default.factor),
+        write_quorum=section.get("write_quorum", count, default.write_quorum),
+        worker_interval_seconds=section.get(
+            "worker_interval", values.duration(), default.worker_interval_seconds
+        ),
+        batch_size=section.get("batch_size", count, default.batch_size),
+    )
+    section.finish()
+    if replication.write_quorum > replication.factor:
+        section.problem(
+            "write_quorum",
+            f"want at most replication.factor, which is {replication.factor}: what is "
+            f"beyond would be removed again; got {replication.write_quorum}",
+        )
+    return replication
+
+
+def _check_factor(root: Section, config: Config) -> None:
+    replication = config.replication
+    if replication is None or not config.backends:
+        return
+    if replication.factor > len(config.backends):
+        root.problem(
+            "replication.factor",
+            f"want at most {len(config.backends)}, the number of backends: no two "
+            f"copies go to one; got {replication.factor}",
+        )
+
+
+def _rebalance(section: Section) -> RebalanceConfig:
+    default = RebalanceConfig()
+    rebalance = RebalanceConfig(
+        enabled=section.get("enabled", values.boolean, default.enabled),
+        strategy=section.get("strategy", values.strategy, default.strategy),
+        interval_seconds=section.get(
+            "interval", values.duration(), default.interval_seconds
+        ),
+        batch_size=section.get(
+            "batch_size",
+            values.whole("a whole number from 1 to 10000", 1, 10_000),
+            default.batch_size,
+        ),
+        threshold=section.get(
+            "threshold", values.number("a number from 0 to 1", 0, 1), default.threshold
+        ),
+        max_bytes_per_second=section.get(
+            "max_bytes_per_second",
+            values.whole("a whole number of bytes, at least 65536", 65536),
+            default.max_bytes_per_second,
+        ),
+    )
+    section.finish()
+    return rebalance

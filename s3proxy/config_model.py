@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from attrs import field, frozen
 
 from s3proxy.config_values import Network, split_address
-from s3proxy.model import Grant
+from s3proxy.model import CopyCount, Grant
+
+#: Where bytes go: to the first backend with room, or to the one filled the least.
+Strategy = Literal["pack", "spread"]
 
 SSL_MODES: Final = (
     "disable",
@@ -170,6 +173,9 @@ class BackendConfig:
 
     :ivar endpoint: Scheme, host and port, lower-case, no default port, no path.
     :ivar quota_bytes: Bytes that may be stored there; 0 = no limit.
+    :ivar max_object_size: The largest body that goes there, in bytes; None: any.
+    :ivar read_only: Nothing new goes there; what is there is read, and deleted.
+    :ivar weight: With ``spread``: one of weight 2 is filled twice as far as one of 1.
     :ivar location: Names the storage where the endpoint does not (an embedded server
         whose port changes). Cannot be set in a file.
     """
@@ -183,6 +189,9 @@ class BackendConfig:
     force_path_style: bool
     quota_bytes: int
     location: str | None = None
+    max_object_size: int | None = None
+    read_only: bool = False
+    weight: float = 1.0
 
     @property
     def identity(self) -> str:
@@ -257,12 +266,64 @@ class MultipartConfig:
 
 
 @frozen
+class ReplicationConfig:
+    """
+    How many copies there are of each part of each object.
+
+    :ivar factor: So many, each on another backend.
+    :ivar write_quorum: So many of them have to be stored before a client is told that
+        its write is done. With 1 a body goes to one backend, with more to as many as
+        *factor* says at once.
+    :ivar worker_interval_seconds: Between two rounds that make missing copies and
+        remove those beyond.
+    :ivar batch_size: Parts that are taken at once.
+    """
+
+    factor: int = 1
+    write_quorum: int = 1
+    worker_interval_seconds: float = 300.0
+    batch_size: int = 50
+
+    @property
+    def count(self) -> CopyCount:
+        """To how many backends a body goes."""
+        if self.write_quorum == 1:
+            return CopyCount()
+        return CopyCount(self.write_quorum, self.factor)
+
+
+@frozen
+class RebalanceConfig:
+    """
+    Moves of copies between backends.
+
+    :ivar strategy: ``pack``: towards the first backends of the list; ``spread``:
+        towards the ones that are filled the least.
+    :ivar interval_seconds: Between two rounds.
+    :ivar batch_size: Moves that are planned at once.
+    :ivar threshold: ``spread``: the difference between the fullest and the emptiest
+        backend, as shares of their quotas, that is left alone. ``pack``: the share of a
+        quota that is left free.
+    :ivar max_bytes_per_second: All moves together; None: as fast as it goes.
+    """
+
+    enabled: bool = False
+    strategy: Strategy = "pack"
+    interval_seconds: float = 6 * 3600.0
+    batch_size: int = 100
+    threshold: float = 0.1
+    max_bytes_per_second: int | None = None
+
+
+@frozen
 class Config:
     """
     Everything.
 
     :ivar database: None = the embedded PostgreSQL.
     :ivar backends: In order of preference; empty = the embedded ones.
+    :ivar routing_strategy: ``pack``: the first with room; ``spread``: the least full.
+    :ivar replication: None = one copy of new parts, and what has more keeps them.
     :ivar data_dir: Where the embedded servers and generated keys live.
     """
 
@@ -276,6 +337,9 @@ class Config:
     telemetry: TelemetryConfig = TelemetryConfig()
     ledger: LedgerConfig = LedgerConfig()
     multipart: MultipartConfig = MultipartConfig()
+    routing_strategy: Strategy = "pack"
+    replication: ReplicationConfig | None = None
+    rebalance: RebalanceConfig = RebalanceConfig()
 
     @property
     def authenticates(self) -> bool:

@@ -12,7 +12,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 from urllib.parse import urlsplit
 
 from s3proxy.config_parse import Expanded, Unfit
@@ -152,6 +152,11 @@ def one_of(*choices: str) -> Callable[[object], str]:
         return str(value)
 
     return convert
+
+
+def strategy(value: object) -> Literal["pack", "spread"]:
+    """``pack`` or ``spread``."""
+    return "spread" if one_of("pack", "spread")(value) == "spread" else "pack"
 
 
 def path(value: object) -> str:

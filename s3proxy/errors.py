@@ -515,6 +515,33 @@ class BackendUnavailable(BackendError):
     """No answer, a broken one, a time-out, a 5xx or 429: another try may work."""
 
 
+class BackendThrottled(BackendUnavailable):
+    """
+    429, SlowDown and the like: it works, and wants to be asked less often.
+
+    :ivar retry_after_seconds: What it says of when, or None.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        reason: str,
+        *,
+        landed: bool = True,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(backend, reason, landed=landed)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class BackendPassing(BackendUnavailable):
+    """A 4xx that another try may mend: a stale connection, a conflict."""
+
+
+class BackendBusy(BackendUnavailable):
+    """All places for calls are taken, here: it says nothing of the backend."""
+
+
 class BackendRefused(BackendError):
     """
     A 4xx other than a missing key, or a 501: wrong credentials, no such bucket, a call

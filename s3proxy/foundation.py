@@ -28,6 +28,7 @@ from s3proxy.store.pool import Pool
 from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.registry import BackendEntry, Registry
 from s3proxy.store.schema import apply_schema
+from s3proxy.store.status import Status
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -144,6 +145,18 @@ async def open_context(
             {*config.buckets, *await foundation.registry.names()},
             reactor,
         )
+    finally:
+        await foundation.close()
+
+
+@asynccontextmanager
+async def open_status(
+    config: Config, *, reactor: Any
+) -> AsyncIterator[tuple[Status, frozenset[str]]]:
+    """What ``status`` needs, and the names of the backends; closed after it."""
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        yield Status(foundation.pool), frozenset(foundation.backends)
     finally:
         await foundation.close()
 

@@ -60,6 +60,19 @@ class Copy:
 
 
 @frozen
+class CopyCount:
+    """
+    On how many backends a body is stored at once.
+
+    :ivar least: With fewer it is not stored.
+    :ivar most: To so many it goes, where they have room.
+    """
+
+    least: int = 1
+    most: int = 1
+
+
+@frozen
 class FoundObject:
     """
     What a backend says of one of its objects, whoever stored it.

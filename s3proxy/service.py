@@ -22,9 +22,11 @@ from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.logger import Logger
 
 from s3proxy.admission import Admission, open_admission
+from s3proxy.backend.guarded import GuardedBackend, Health
+from s3proxy.background import pool_jobs, process_name, targets
 from s3proxy.banner import banner
 from s3proxy.commands.runner import exit_with
-from s3proxy.config import Config
+from s3proxy.config import Config, ReplicationConfig
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.keys import client_keys
 from s3proxy.errors import ConfigError, StoreError
@@ -38,6 +40,7 @@ from s3proxy.manager.copying import Copies
 from s3proxy.manager.leases import Leases
 from s3proxy.manager.manifesting import Manifests
 from s3proxy.manager.objects import Objects
+from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
 from s3proxy.reload import Reloader, on_hang_up
@@ -45,6 +48,7 @@ from s3proxy.store.bucket_tags import BucketTags
 from s3proxy.store.buckets import PostgresBuckets
 from s3proxy.store.cors import PostgresCors
 from s3proxy.store.janitor import Janitor
+from s3proxy.store.jobs import PostgresJobs
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.uploads import PostgresUploads
@@ -159,7 +163,7 @@ class Daemon(Service):
         admission = await open_admission(config, foundation.registry, made, _now)
         self._site = self._make_site(foundation, admission)
         address: Any = front.open(self._site).getHost()
-        self._jobs.start()
+        self._jobs.start(PostgresJobs(foundation.pool, process_name()))
         self.log.info(
             "serving bucket {bucket} on {scheme}{host}:{port} from {backends}",
             bucket=bucket,
@@ -200,6 +204,14 @@ class Daemon(Service):
             return last is not None and now - last < settings.lease_seconds
 
         hold_seconds = max(3 * settings.collect_interval_seconds, 5.0)
+        watched = {
+            name: GuardedBackend(each, self.reactor, _monotonic)
+            for name, each in foundation.backends.items()
+        }
+        health = Health(watched)
+        router = Router(
+            targets(foundation.configs), self.config.routing_strategy, health
+        )
         collector = Collector(
             Janitor(pool, settings.lease_seconds, settings.late_seconds, hold_seconds),
             foundation.backends,
@@ -224,14 +236,15 @@ class Daemon(Service):
         writer = Writer(
             ledger,
             leases,
-            foundation.backends,
-            [each.name for each in foundation.configs],
+            watched,
+            router,
             foundation.installation_id,
             _monotonic,
             lambda backend: collect[backend].soon(),
+            (self.config.replication or ReplicationConfig()).count,
         )
         objects = Objects(
-            ledger, foundation.backends, writer, self.reactor, settings.grace_seconds
+            ledger, watched, writer, self.reactor, settings.grace_seconds, health
         )
         upload_ledger = PostgresUploads(
             pool, settings.lease_seconds, settings.grace_seconds
@@ -260,6 +273,16 @@ class Daemon(Service):
                 self.reactor,
             ),
         ]
+        self._jobs.jobs += pool_jobs(
+            self.config,
+            foundation,
+            watched,
+            health,
+            router,
+            writer,
+            self.reactor,
+            _monotonic,
+        )
         assert self._front is not None
         rooms = Rooms(
             objects,

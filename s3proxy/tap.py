@@ -55,6 +55,15 @@ class CheckOptions(_Common):
     )
 
 
+class StatusOptions(_Common):
+    """``status``: how full the backends are, and what the jobs did last."""
+
+    longdesc = (
+        "Prints what the ledger says of the backends' quotas and of the background "
+        "jobs of all processes. No backend is asked. Exit code 0; 2: could not be done."
+    )
+
+
 class SyncOptions(_Common):
     """``sync``: take objects of a backend's bucket into the ledger."""
 
@@ -116,6 +125,7 @@ class Options(_Common):
     )
     subCommands: ClassVar[list[tuple[str, None, type[_Common], str]]] = [
         ("check", None, CheckOptions, "Compare the ledger with the backends."),
+        ("status", None, StatusOptions, "Show quotas and background jobs."),
         ("sync", None, SyncOptions, "Take in the objects of a backend's bucket."),
     ]
 
@@ -252,6 +262,20 @@ def make_command(
         async with open_context(options.configuration, reactor=reactor) as context:
             return await check.run(context, settled=bool(chosen["settled"]), out=out)
 
+    async def run_status() -> int:
+        from s3proxy.commands import status
+        from s3proxy.foundation import open_status
+
+        config = options.configuration
+        replication = config.replication
+        async with open_status(config, reactor=reactor) as (asked, names):
+            return await status.run(
+                asked,
+                configured=names,
+                factor=1 if replication is None else replication.factor,
+                out=out,
+            )
+
     async def run_sync() -> int:
         from s3proxy.commands import rebuild, sync
         from s3proxy.foundation import open_context
@@ -279,7 +303,7 @@ def make_command(
     name = str(options.subCommand)
     return runner.CommandService(
         name,
-        {"check": run_check, "sync": run_sync}[name],
+        {"check": run_check, "status": run_status, "sync": run_sync}[name],
         reactor=reactor,
         err=err,
         told=(BackendError, ConfigError, EmbeddedError, S3Error, StoreError),

@@ -37,7 +37,16 @@ ALLOWED: dict[str, frozenset[str]] = {
     "front": BASE | {"config", "reload", "telemetry", "web"},
 }
 #: The composition roots, which know all rooms.
-ROOTS = {"service", "foundation", "admission", "tap", "cli", "__init__", "__main__"}
+ROOTS = {
+    "service",
+    "foundation",
+    "background",
+    "admission",
+    "tap",
+    "cli",
+    "__init__",
+    "__main__",
+}
 
 PURE = {"s3", "plan", "model", "errors", "config"}
 IMPURE = {

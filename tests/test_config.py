@@ -19,12 +19,14 @@ from s3proxy.config import (
     LedgerConfig,
     MetricsConfig,
     RateLimitConfig,
+    RebalanceConfig,
+    ReplicationConfig,
     ServerConfig,
     TelemetryConfig,
     TlsConfig,
     TracingConfig,
 )
-from tests.config_documents import BACKEND, DATABASE, HERE, read
+from tests.config_documents import BACKEND, DATABASE, HERE, OTHER, read
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = (ROOT / "config.example.yaml").read_text("utf-8")
@@ -136,6 +138,8 @@ def test_example_file_names_every_key() -> None:
         (config.telemetry.metrics, document["telemetry"]["metrics"]),
         (config.telemetry.tracing, document["telemetry"]["tracing"]),
         (config.ledger, document["ledger"]),
+        (config.replication, document["replication"]),
+        (config.rebalance, document["rebalance"]),
     ]
     for value, keys in sections:
         fields = {
@@ -269,6 +273,32 @@ def test_token_alone_is_authentication() -> None:
     assert auth == AuthConfig(None, None, "t")
     assert auth.enabled
     assert not read({"auth": {}}).auth.enabled
+
+
+def test_routing() -> None:
+    """Of each backend, and of all."""
+    one = {**BACKEND, "max_object_size": 5, "read_only": True, "weight": 2}
+    config = read({"backends": [one, OTHER], "routing_strategy": "spread"})
+    first, second = config.backends
+    assert (first.max_object_size, first.read_only, first.weight) == (5, True, 2.0)
+    assert (second.max_object_size, second.read_only, second.weight) == (None, False, 1)
+    assert config.routing_strategy == "spread"
+    assert read("{}").routing_strategy == "pack"
+
+
+def test_replication_and_rebalance() -> None:
+    """Left out, read, and their defaults."""
+    assert read("{}").replication is None
+    assert read("{}").rebalance == RebalanceConfig(False, "pack", 21600.0, 100, 0.1)
+    config = read(
+        {
+            "backends": [BACKEND, OTHER],
+            "replication": {"factor": 2, "write_quorum": 2},
+            "rebalance": {"enabled": True, "strategy": "spread"},
+        }
+    )
+    assert config.replication == ReplicationConfig(2, 2, 300.0, 50)
+    assert (config.rebalance.enabled, config.rebalance.strategy) == (True, "spread")
 
 
 def test_no_quota_is_zero() -> None:

@@ -24,6 +24,22 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("", {"backends": {}}, "backends", "want a list of at least one, got keys with"),
     ("", {"backends": ["x"]}, "backends[0]", "want keys with values, got text"),
+    ("replication", {"factor": 3}, "replication.factor", "want at most 2, the number"),
+    (
+        "replication",
+        {"factor": 1, "write_quorum": 2},
+        "replication.write_quorum",
+        "want at most replication.factor, which is 1",
+    ),
+    ("replication", {"factor": 0}, "replication.factor", "want a whole number from 1"),
+    ("rebalance", {"threshold": 2}, "rebalance.threshold", "want a number from 0 to 1"),
+    (
+        "rebalance",
+        {"max_bytes_per_second": 1},
+        "rebalance.max_bytes_per_second",
+        "want a",
+    ),
+    ("", {"routing_strategy": "fair"}, "routing_strategy", "want one of pack, spread"),
     ("", {"data_dir": ""}, "data_dir", "want text in quotes, not empty"),
     ("", {"data_dir": "~/x"}, "data_dir", "want a path without ~ (${HOME} is"),
     ("server", {"port": 1}, "server.port", "unknown key, want one of domain,"),
@@ -242,6 +258,8 @@ def test_refusals(section: str, keys: dict[str, Any], path: str, want: str) -> N
         "server": {},
         "auth": {},
         "ledger": {},
+        "replication": {},
+        "rebalance": {},
     }
     read(copy.deepcopy(document))
     at = {

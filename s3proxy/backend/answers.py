@@ -21,7 +21,9 @@ from s3proxy.errors import (
     BackendFull,
     BackendMismatch,
     BackendMissing,
+    BackendPassing,
     BackendRefused,
+    BackendThrottled,
     BackendUnavailable,
 )
 from s3proxy.manager.ports import Stored
@@ -45,7 +47,19 @@ _FULL = frozenset(
     }
 )
 # 4xx codes that another try may mend: a kept connection that went stale, a conflict.
-_PASSING = frozenset({"OperationAborted", "RequestTimeout", "SlowDown", "Throttling"})
+_PASSING = frozenset({"OperationAborted", "RequestTimeout"})
+# It works, and says "not so fast".
+_THROTTLED = frozenset(
+    {
+        "RequestLimitExceeded",
+        "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+    }
+)
 _MD5 = re.compile(r"[0-9a-fA-F]{32}", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^ -~]+")
 # Some providers repeat the Authorization header in what they say is wrong with it.
@@ -134,12 +148,27 @@ def error_of(backend: str, answer: Answer, *, landed: bool = True) -> BackendErr
         kind = BackendMissing
     elif status == 501:
         kind = BackendRefused
-    elif status >= 500 or status == 429 or status < 300 or code in _PASSING:
+    elif status == 429 or code in _THROTTLED:
+        return BackendThrottled(
+            backend,
+            reason,
+            landed=landed,
+            retry_after_seconds=_retry_after(answer),
+        )
+    elif status >= 500 or status < 300:
         kind = BackendUnavailable
+    elif code in _PASSING:
+        kind = BackendPassing
     else:
         # A redirect is refused like a 4xx: addresses come from the configuration.
         kind = BackendRefused
     return kind(backend, reason, landed=landed)
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """The header's seconds; its other form, a date, needs a clock that we may lack."""
+    value = (answer.header("retry-after") or "").strip()
+    return float(value) if value.isascii() and value.isdecimal() else None
 
 
 def unavailable(

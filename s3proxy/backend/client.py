@@ -32,7 +32,12 @@ from s3proxy.backend.limits import Limits, limited
 from s3proxy.backend.signing import UNSIGNED_PAYLOAD, SigningAgent
 from s3proxy.backend.upload import S3Upload
 from s3proxy.config import BackendConfig
-from s3proxy.errors import BackendError, BackendMissing, BackendUnavailable
+from s3proxy.errors import (
+    BackendBusy,
+    BackendError,
+    BackendMissing,
+    BackendUnavailable,
+)
 from s3proxy.manager.ports import BackendKey, Stored
 from s3proxy.model import Copy, FoundObject
 
@@ -371,7 +376,7 @@ class S3Backend:
         except CancelledError:
             raise
         except Exception as why:
-            raise BackendUnavailable(self.name, str(why), landed=False) from why
+            raise BackendBusy(self.name, str(why), landed=False) from why
         return places.release
 
 

@@ -8,6 +8,7 @@ round comes. A round that takes longer than its interval is not overtaken.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
@@ -21,12 +22,34 @@ from s3proxy.errors import StoreError
 STOP_SECONDS = 5.0
 
 
+#: What a job did is recorded when it is news, and no more often than the first; when it
+#: is no news, no more often than the second.
+NEWS_SECONDS, RECORD_SECONDS = 5.0, 30.0
+
+
+class Record(Protocol):
+    """Where it is kept what jobs did last (``store.jobs.PostgresJobs``)."""
+
+    async def record(
+        self, name: str, seconds: float, result: str, next_seconds: float, *, good: bool
+    ) -> None:
+        """
+        A round has ended.
+
+        :param seconds: How long it took.
+        :param next_seconds: Until the next one.
+        :raises StoreUnavailable: It is not recorded, which does no harm.
+        """
+        ...
+
+
 @define(eq=False)
 class Job:
     """
-    One kind of work.
+    One kind of work. What a round returns is told as its result.
 
     :ivar name: For the log.
+    :ivar at_start: The first round comes at once.
     :ivar failures: Rounds that ended with an exception, since the start.
     """
 
@@ -34,16 +57,19 @@ class Job:
     interval_seconds: float
     _round: Callable[[], Awaitable[object]]
     _clock: IReactorTime
+    at_start: bool = False
     failures: int = 0
+    record: Record | None = None
+    _recorded: tuple[float, str, bool] | None = None
     _loop: LoopingCall | None = None
     _current: Deferred[None] | None = None
     _log = Logger()
 
     def start(self) -> None:
-        """Begin; the first round comes after one interval."""
+        """Begin; the first round comes after one interval, or at once."""
         self._loop = LoopingCall(self._begin)
         self._loop.clock = self._clock
-        self._loop.start(self.interval_seconds, now=False)
+        self._loop.start(self.interval_seconds, now=self.at_start)
 
     def soon(self) -> None:
         """A round now, unless one is under way."""
@@ -84,14 +110,39 @@ class Job:
         self._current = None
 
     async def _once(self) -> None:
+        began = self._clock.seconds()
+        good, result = False, "broken off"
         try:
-            await self._round()
+            outcome = await self._round()
+            good, result = True, "done" if outcome is None else str(outcome)
         except StoreError as why:
             self.failures += 1
+            result = str(why)
             self._log.warn("{job}: {why}", job=self.name, why=why)
-        except Exception:
+        except Exception as why:
             self.failures += 1
+            result = f"failed, see the log: {type(why).__name__}"
             self._log.failure("{job} failed; it goes on", job=self.name)
+        # A clock that was put back gives less than nothing.
+        await self._tell(max(self._clock.seconds() - began, 0.0), result, good)
+
+    async def _tell(self, seconds: float, result: str, good: bool) -> None:
+        """Record it, where it is worth a transaction."""
+        now = self._clock.seconds()
+        if self.record is None:
+            return
+        if self._recorded is not None:
+            at, last_result, last_good = self._recorded
+            is_news = (result, good) != (last_result, last_good)
+            if now - at < (NEWS_SECONDS if is_news else RECORD_SECONDS):
+                return
+        self._recorded = now, result, good
+        # Rounds that an interval overtook are left out.
+        left = self.interval_seconds - seconds % self.interval_seconds
+        try:
+            await self.record.record(self.name, seconds, result, left, good=good)
+        except StoreError as why:
+            self._log.info("{job}: not recorded: {why}", job=self.name, why=why)
 
 
 @define(eq=False)
@@ -100,9 +151,10 @@ class Jobs:
 
     jobs: list[Job] = field(factory=list)
 
-    def start(self) -> None:
-        """Begin all."""
+    def start(self, record: Record | None = None) -> None:
+        """Begin all; what they do is told to *record*."""
         for job in self.jobs:
+            job.record = record
             job.start()
 
     async def stop(self) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from s3proxy.errors import PreconditionFailed
-from s3proxy.manager.ports import Stored
+from s3proxy.manager.ports import MadeCopy
 from s3proxy.manager.writing import Writer
-from s3proxy.model import Claim, Copy
+from s3proxy.model import Claim, Copy, CopyCount
 from s3proxy.plan.description import describe_manifest
 from s3proxy.plan.manifest import Manifest, ManifestPart, WantedManifest, encode
 
@@ -76,15 +76,19 @@ class ManifestWrite:
     _installation_id: str
     content_length: int
     content_md5: str | None = None
+    goes_to_several: bool = field(default=False, init=False)
 
     @property
     def checksums(self) -> dict[str, str]:
         """Nobody promised any."""
         return {}
 
-    async def claim(self, backends: Sequence[str]) -> Claim:
+    async def claim(
+        self, backends: Sequence[str], count: CopyCount
+    ) -> tuple[Claim, ...]:
         """See :class:`~s3proxy.manager.writes.Write`; or PreconditionFailed."""
-        return await self._ledger.claim(backends, self._wanted, self.content_length)
+        size = self.content_length
+        return (await self._ledger.claim(backends, self._wanted, size),)
 
     def headers(self, copy: Copy) -> dict[str, str]:
         """See :class:`~s3proxy.manager.writes.Write`."""
@@ -97,8 +101,9 @@ class ManifestWrite:
             object_id=info.object_id,
         )
 
-    async def commit(self, claim: Claim, md5: str, stored: Stored) -> None:
+    async def commit(self, made: Sequence[MadeCopy], md5: str, least: int) -> None:
         """See :class:`~s3proxy.manager.writes.Write`; or PreconditionFailed."""
+        ((claim, stored),) = ((each.claim, each.stored) for each in made)
         await self._ledger.commit(claim, self._wanted, stored.etag, stored.version_id)
 
     def settled(self, md5: str) -> None:

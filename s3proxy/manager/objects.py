@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -20,6 +20,7 @@ from s3proxy.errors import (
 from s3proxy.manager.pinning import Pin
 from s3proxy.manager.ports import Backend, Body, Ledger
 from s3proxy.manager.reading import ObjectReader, part_readers
+from s3proxy.manager.routing import Health, NothingKnown
 from s3proxy.manager.writing import Writer
 from s3proxy.model import (
     Deleted,
@@ -41,6 +42,7 @@ class Objects:
     What the front door calls. Errors that clients see are S3Error or StoreError.
 
     :ivar grace_seconds: ``ledger.grace``.
+    :ivar health: Which copies are asked first.
     """
 
     _ledger: Ledger
@@ -48,6 +50,7 @@ class Objects:
     _writer: Writer
     _clock: IReactorTime
     _grace_seconds: float
+    _health: Health = field(factory=NothingKnown)
     _log = Logger()
 
     async def put(self, op: PutObject, body: Body, *, sha256: str | None) -> ObjectInfo:
@@ -176,7 +179,7 @@ class Objects:
                 raise ServiceUnavailable(_OVERWRITTEN)
         reader = ObjectReader(
             self.pin(stored.info.object_id),
-            part_readers(parts, start, end, self._backends),
+            part_readers(parts, start, end, self._backends, self._health),
         )
         await reader.open()
         return reader

@@ -1,6 +1,8 @@
 """
 Reading a run of one part's bytes, from whichever copy can give them.
 
+The copy on the backend that does best comes first; see ``routing.Health``.
+
 Before the first byte a copy that fails is passed over. After it, the read goes on at
 the same offset from another copy, or from the same one by a new connection.
 """
@@ -19,6 +21,7 @@ from s3proxy.errors import (
     BackendUnavailable,
 )
 from s3proxy.manager.ports import Backend, Download
+from s3proxy.manager.routing import Health, NothingKnown
 from s3proxy.model import Copy, Part
 
 
@@ -33,6 +36,7 @@ class PartReader:
     start: int
     end: int
     _backends: Mapping[str, Backend]
+    _health: Health = field(factory=NothingKnown)
     _download: Download | None = None
     _copy: Copy | None = None
     _moved_since_open: bool = False
@@ -93,7 +97,10 @@ class PartReader:
         # The copy that just broke off comes last.
         candidates = sorted(
             (c for c in self.part.copies if c.copy_id not in self._failed_copies),
-            key=lambda each: each is self._copy,
+            key=lambda each: (
+                each is self._copy,
+                self._health.of_reads(each.backend_name),
+            ),
         )
         failures: list[BackendError] = []
         for copy in candidates:

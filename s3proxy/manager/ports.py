@@ -16,6 +16,7 @@ from attrs import field, frozen
 from s3proxy.model import (
     Claim,
     Copy,
+    CopyCount,
     Deleted,
     Doomed,
     FoundObject,
@@ -68,18 +69,20 @@ class Ledger(Protocol):
     cannot be reached or refuses (the client sees 503); nothing was committed then.
     """
 
-    async def claim(
+    async def claim_copies(
         self,
         backends: Sequence[str],
         bucket: str,
         key: str,
         size_bytes: int,
         conditions: WriteConditions,
-    ) -> Claim:
+        count: CopyCount,
+    ) -> tuple[Claim, ...]:
         """
-        Name and charge *size_bytes* on the first of *backends* with room.
+        Name and charge *size_bytes* of one part, on the first of *backends* with room.
 
-        :raises InsufficientStorage: None has room.
+        :returns: A claim for each of them.
+        :raises InsufficientStorage: Fewer than ``count.least`` have room.
         :raises PreconditionFailed: *conditions* do not hold now; tested again later.
         :raises NoSuchKey: Likewise, of If-Match where there is no object.
         :raises NoSuchBucket: It was made at run time, and is deleted.
@@ -90,31 +93,32 @@ class Ledger(Protocol):
         """Extend these claims' leases; the ones that are still claimed come back."""
         ...
 
-    async def commit(
+    async def commit_copies(
         self,
-        claim: Claim,
+        made: Sequence[MadeCopy],
         new: NewObject,
         conditions: WriteConditions,
-        backend_etag: str | None,
-        version_id: str | None,
+        least: int,
     ) -> ObjectInfo:
         """
-        Turn the claim live and make it the object, in one transaction.
+        Turn claims of one part live and make them the object, in one transaction.
 
-        :raises PreconditionFailed: The claim is abandoned in the same transaction; or
+        :param least: So many must be ``claimed`` yet; those that are not are left out.
+        :raises PreconditionFailed: The claims are abandoned in the same transaction; or
             NoSuchKey, of If-Match where there is no object.
         :raises NoSuchBucket: Likewise: it was made at run time, and is deleted.
-        :raises ClaimLost: The claim was no longer ``claimed``.
+        :raises ClaimLost: Fewer were ``claimed``; they are yet.
         :raises OutcomeUnknown: The connection broke; call :meth:`settle`.
         """
         ...
 
-    async def settle(self, claim: Claim) -> CopyState | None:
+    async def settle(self, *claims: Claim) -> CopyState | None:
         """
-        After an unknown outcome: what became of the claim, on a fresh connection.
+        After an unknown outcome: what became of all the claims of that commit, on a
+        fresh connection.
 
-        A claim still ``claimed`` is made ``abandoned``. ``live`` and ``garbage``
-        mean that the commit stands.
+        Claims still ``claimed`` are made ``abandoned``. ``live`` and ``garbage`` mean
+        that the commit stands.
         """
         ...
 
@@ -289,6 +293,14 @@ class Download(Protocol):
     def abort(self) -> None:
         """Drop the connection. Calling it at or after the end is fine."""
         ...
+
+
+@frozen
+class MadeCopy:
+    """A claim whose bytes are stored."""
+
+    claim: Claim
+    stored: Stored
 
 
 @frozen

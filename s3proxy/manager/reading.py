@@ -16,6 +16,7 @@ from s3proxy.errors import BackendError
 from s3proxy.manager.part_reading import PartReader
 from s3proxy.manager.pinning import Pin
 from s3proxy.manager.ports import Backend
+from s3proxy.manager.routing import Health
 from s3proxy.model import Part
 
 #: The next part's connection is opened when so little of the current one is to come.
@@ -23,7 +24,11 @@ AHEAD_BYTES = 4 * 1024 * 1024
 
 
 def part_readers(
-    parts: tuple[Part, ...], start: int, end: int, backends: Mapping[str, Backend]
+    parts: tuple[Part, ...],
+    start: int,
+    end: int,
+    backends: Mapping[str, Backend],
+    health: Health,
 ) -> list[PartReader]:
     """The runs of parts that make up bytes *start* to *end* of an object."""
     runs = [
@@ -32,6 +37,7 @@ def part_readers(
             max(start - part.offset_bytes, 0),
             min(end - part.offset_bytes, part.size_bytes),
             backends,
+            health,
         )
         for part in parts
     ]

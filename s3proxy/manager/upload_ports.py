@@ -8,10 +8,12 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from s3proxy.manager.ports import MadeCopy
 from s3proxy.model import (
     Claim,
     Completed,
     CompletedPart,
+    CopyCount,
     PartInfo,
     UploadInfo,
     UploadPage,
@@ -45,7 +47,7 @@ class UploadLedger(Protocol):
         """Open an upload; returns its id, which nobody can guess."""
         ...
 
-    async def claim_part(
+    async def claim_part_copies(
         self,
         backends: Sequence[str],
         upload_id: str,
@@ -53,29 +55,31 @@ class UploadLedger(Protocol):
         key: str,
         part_number: int,
         size_bytes: int,
-    ) -> Claim:
+        count: CopyCount,
+    ) -> tuple[Claim, ...]:
         """
-        Name and charge a part on the first of *backends* with room.
+        Name and charge a part, on the first of *backends* with room.
 
-        :raises InsufficientStorage: None has room.
+        :returns: A claim for each of them.
+        :raises InsufficientStorage: Fewer than ``count.least`` have room.
         """
         ...
 
-    async def commit_part(
+    async def commit_part_copies(
         self,
-        claim: Claim,
+        made: Sequence[MadeCopy],
         upload_id: str,
         part: PartInfo,
-        backend_etag: str | None,
-        version_id: str | None,
+        least: int,
     ) -> datetime:
         """
-        Make the claim the upload's part of that number; an earlier one is garbage.
+        Make the claims the upload's part of that number; an earlier one is garbage.
 
+        :param least: So many must be ``claimed`` yet; those that are not are left out.
         :returns: The part's Last-Modified.
-        :raises NoSuchUpload: It was completed or aborted meanwhile; the claim is
+        :raises NoSuchUpload: It was completed or aborted meanwhile; the claims are
             abandoned in the same transaction.
-        :raises ClaimLost: The claim was no longer ``claimed``.
+        :raises ClaimLost: Fewer were ``claimed``; they are yet.
         :raises OutcomeUnknown: The connection broke; call ``Ledger.settle``.
         """
         ...

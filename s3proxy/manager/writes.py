@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
-from s3proxy.manager.ports import Body, Ledger, NewObject, Stored
+from s3proxy.manager.ports import Body, Ledger, MadeCopy, NewObject
 from s3proxy.manager.upload_ports import UploadLedger
-from s3proxy.model import Claim, Copy, ObjectInfo, PartInfo
+from s3proxy.model import Claim, Copy, CopyCount, ObjectInfo, PartInfo
 from s3proxy.plan.description import describe, describes_fully
 from s3proxy.s3.operation import PutObject
 from s3proxy.s3.uploads import UploadPart
@@ -25,6 +25,7 @@ class Write(Protocol[R]):
     :ivar content_length: In bytes.
     :ivar content_md5: What the client promised, in hex, or None.
     :ivar checksums: What else it promised: algorithm to base64 value.
+    :ivar goes_to_several: Whether ``replication.write_quorum`` holds for it.
     """
 
     @property
@@ -33,17 +34,25 @@ class Write(Protocol[R]):
     def content_md5(self) -> str | None: ...
     @property
     def checksums(self) -> dict[str, str]: ...
+    @property
+    def goes_to_several(self) -> bool: ...
 
-    async def claim(self, backends: Sequence[str]) -> Claim:
-        """Charge and name the bytes on the first of *backends* with room."""
+    async def claim(
+        self, backends: Sequence[str], count: CopyCount
+    ) -> tuple[Claim, ...]:
+        """
+        Charge and name the bytes on the first of *backends* with room.
+
+        :returns: A claim for each; of what goes to one backend, one.
+        """
         ...
 
     def headers(self, copy: Copy) -> dict[str, str]:
         """What the backend object says of itself."""
         ...
 
-    async def commit(self, claim: Claim, md5: str, stored: Stored) -> R:
-        """Make the claim live; errors as of ``Ledger.commit``."""
+    async def commit(self, made: Sequence[MadeCopy], md5: str, least: int) -> R:
+        """Make the claims live; errors as of ``Ledger.commit_copies``."""
         ...
 
     def settled(self, md5: str) -> R:
@@ -59,6 +68,7 @@ class ObjectWrite:
     _body: Body
     _ledger: Ledger
     _installation_id: str
+    goes_to_several: bool = field(default=True, init=False)
 
     @property
     def content_length(self) -> int:
@@ -75,11 +85,13 @@ class ObjectWrite:
         """See :class:`Write`."""
         return self._op.checksums
 
-    async def claim(self, backends: Sequence[str]) -> Claim:
+    async def claim(
+        self, backends: Sequence[str], count: CopyCount
+    ) -> tuple[Claim, ...]:
         """See :class:`Write`; or PreconditionFailed."""
         op = self._op
-        return await self._ledger.claim(
-            backends, op.bucket, op.key, op.content_length, op.conditions
+        return await self._ledger.claim_copies(
+            backends, op.bucket, op.key, op.content_length, op.conditions, count
         )
 
     def headers(self, copy: Copy) -> dict[str, str]:
@@ -96,8 +108,10 @@ class ObjectWrite:
             checksums=op.checksums,
         )
 
-    async def commit(self, claim: Claim, md5: str, stored: Stored) -> ObjectInfo:
-        """See :class:`Write`; or PreconditionFailed, the claim abandoned."""
+    async def commit(
+        self, made: Sequence[MadeCopy], md5: str, least: int
+    ) -> ObjectInfo:
+        """See :class:`Write`; or PreconditionFailed, the claims abandoned."""
         op = self._op
         new = NewObject(
             bucket=op.bucket,
@@ -109,9 +123,9 @@ class ObjectWrite:
             user_metadata=op.user_metadata,
             checksums=_all_checksums(op, self._body),
             # The backend object tells its ETag, and in it the MD5, or neither.
-            needs_manifest=(stored.etag or "").lower() != md5
+            needs_manifest=any((each.stored.etag or "").lower() != md5 for each in made)
             or not describes_fully(
-                self.headers(claim.copy),
+                self.headers(made[0].claim.copy),
                 op.content_type,
                 op.headers,
                 op.user_metadata,
@@ -119,9 +133,7 @@ class ObjectWrite:
             ),
             tags=op.tags,
         )
-        return await self._ledger.commit(
-            claim, new, op.conditions, stored.etag, stored.version_id
-        )
+        return await self._ledger.commit_copies(made, new, op.conditions, least)
 
     def settled(self, md5: str) -> ObjectInfo:
         """See :class:`Write`; the time is this process's, as good as any."""
@@ -149,6 +161,7 @@ class PartWrite:
     _body: Body
     _uploads: UploadLedger
     _installation_id: str
+    goes_to_several: bool = field(default=True, init=False)
 
     @property
     def content_length(self) -> int:
@@ -165,16 +178,19 @@ class PartWrite:
         """See :class:`Write`."""
         return self._op.checksums
 
-    async def claim(self, backends: Sequence[str]) -> Claim:
+    async def claim(
+        self, backends: Sequence[str], count: CopyCount
+    ) -> tuple[Claim, ...]:
         """See :class:`Write`; or NoSuchUpload."""
         op = self._op
-        return await self._uploads.claim_part(
+        return await self._uploads.claim_part_copies(
             backends,
             op.upload_id,
             op.bucket,
             op.key,
             op.part_number,
             op.content_length,
+            count,
         )
 
     def headers(self, copy: Copy) -> dict[str, str]:
@@ -191,11 +207,11 @@ class PartWrite:
             upload_id=op.upload_id,
         )
 
-    async def commit(self, claim: Claim, md5: str, stored: Stored) -> PartInfo:
-        """See :class:`Write`; or NoSuchUpload, the claim abandoned."""
+    async def commit(self, made: Sequence[MadeCopy], md5: str, least: int) -> PartInfo:
+        """See :class:`Write`; or NoSuchUpload, the claims abandoned."""
         part = self.settled(md5)
-        last_modified = await self._uploads.commit_part(
-            claim, self._op.upload_id, part, stored.etag, stored.version_id
+        last_modified = await self._uploads.commit_part_copies(
+            made, self._op.upload_id, part, least
         )
         return evolve(part, last_modified=last_modified)
 

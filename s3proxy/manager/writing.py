@@ -18,7 +18,6 @@ from s3proxy.errors import (
     BackendFull,
     BackendMissing,
     BackendRefused,
-    BackendUnavailable,
     ClaimLost,
     InsufficientStorage,
     OutcomeUnknown,
@@ -34,11 +33,11 @@ from s3proxy.manager.ports import (
     Body,
     CopyState,
     Ledger,
-    Stored,
-    Upload,
 )
+from s3proxy.manager.routing import Router
+from s3proxy.manager.streams import Lost, Stream, Streams
 from s3proxy.manager.writes import ObjectWrite, R, Write
-from s3proxy.model import Claim, ObjectInfo
+from s3proxy.model import Claim, CopyCount, ObjectInfo
 from s3proxy.s3.checksums import Digests
 from s3proxy.s3.operation import PutObject
 
@@ -52,9 +51,6 @@ KEPT_TOTAL_BYTES = 32 * 1024 * 1024
 #: What is handed to a backend's connection at a time, so that it shows progress.
 PIECE_BYTES = 64 * 1024
 
-#: For so long after a failed write a backend is asked last.
-SICK_SECONDS = 30.0
-
 _TRY_AGAIN = "The object could not be stored. The old one, if any, is unchanged."
 
 
@@ -63,19 +59,20 @@ class Writer:
     """
     Stores bodies.
 
-    :ivar order: Backend names, in the order in which they are asked for room.
+    :ivar router: Says which backends are asked for room, in which order.
     :ivar abandoned: Called with a backend's name when something there is to be deleted.
+    :ivar count: To how many backends a body goes at once.
     """
 
     _ledger: Ledger
     _leases: Leases
     _backends: Mapping[str, Backend]
-    _order: Sequence[str]
+    _router: Router
     _installation_id: str
     _monotonic: Callable[[], float]
     _abandoned: Callable[[str], None]
+    _count: CopyCount = field(factory=CopyCount)
     _kept_bytes: int = 0
-    _failed_seconds: dict[str, float] = field(factory=dict)
     _copies: BackendCopies = field(init=False)
     _log = Logger()
 
@@ -132,195 +129,125 @@ class Writer:
         kept: bytes | None = None
         failed: list[str] = []
         while True:
-            lease = await self._claim(write, failed)
+            streams = await self._claim(write, failed)
             try:
-                if source is not None:
-                    made = await self._let_copy(write, lease, source)
-                    if made is not None:
-                        return await self._commit(write, lease, made, source.part.md5)
+                if source is not None and await self._let_copy(write, streams, source):
+                    return await self._commit(write, streams, source.part.md5)
                 if keep:
                     if kept is None:
-                        kept = await self._read_whole(lease, body, digests)
-                    stored = await self._send_kept(write, lease, kept, digests, sha256)
+                        kept = await _read_whole(body, digests)
+                    await _send_kept(write, streams, kept, digests, sha256)
                 else:
-                    stored = await self._stream(write, lease, body, digests, sha256)
-            except _NextBackend as turn:
-                failed.append(turn.backend)
+                    await _stream(write, streams, body, digests, sha256)
+            except Lost as lost:
+                await streams.end(lost)
+                # What has been read of a large body cannot be had again.
+                if not lost.backends or (streams.is_open and not keep):
+                    raise ServiceUnavailable(_TRY_AGAIN) from lost
+                failed += lost.backends
                 continue
             except _NextClaim:
                 source = None
                 continue
-            return await self._commit(write, lease, stored, digests.md5_hex)
+            except BaseException as why:
+                await streams.end(why)
+                raise
+            return await self._commit(write, streams, digests.md5_hex)
 
-    async def _claim(self, write: Write[R], failed: Sequence[str]) -> Lease:
+    async def _claim(self, write: Write[R], failed: Sequence[str]) -> Streams:
+        size = write.content_length
+        count = self._count if write.goes_to_several else CopyCount()
+        placement = self._router.place(size, without=failed)
+        is_passing = bool(failed or placement.resting)
+        if len(placement.order) < count.least:
+            raise _too_few_take(size, count.least, is_passing=is_passing)
         asked = self._monotonic()
-        # Until a breaker does more: one that just failed is asked after the others,
-        # since a large body gets only one try.
-        candidates = sorted(
-            (name for name in self._order if name not in failed),
-            key=lambda name: (
-                asked - self._failed_seconds.get(name, -SICK_SECONDS) < SICK_SECONDS
-            ),
-        )
-        if not candidates:
-            raise ServiceUnavailable("No backend takes writes now. Please try again.")
         try:
-            claim = await write.claim(candidates)
+            claims = await write.claim(placement.order, count)
         except InsufficientStorage:
-            if failed:
+            if is_passing:
                 raise ServiceUnavailable(
                     "The backends that have room take no writes now. Please try again."
                 ) from None
             raise
-        return self._leases.hold(claim, asked)
+        for claim in claims:
+            self._router.charged(claim.copy.backend_name, size)
+        return Streams(
+            count.least,
+            [Stream(self._leases.hold(claim, asked)) for claim in claims],
+            self._backends,
+            self._give_up,
+            self._leases.drop,
+            self._note,
+        )
 
     async def _let_copy(
-        self, write: Write[R], lease: Lease, whole: WholePart
-    ) -> Stored | None:
-        """Ask the claim's backend for a copy; None: the claim is as good as new."""
-        target = lease.claim.copy
+        self, write: Write[R], streams: Streams, whole: WholePart
+    ) -> bool:
+        """
+        Ask the claim's backend for a copy; False: the claim is as good as new.
+
+        Not where there are several claims: what the other backends need comes by here.
+        """
+        if len(streams.alive) > 1:
+            return False
+        (stream,) = streams.alive
+        target = stream.copy
         source = self._copies.source(whole, target.backend_name)
         if source is None:
-            return None
+            return False
         try:
-            lease.check()
-            return await self._copies.make(whole, source, target, write.headers(target))
+            stream.lease.check()
+            stream.stored = await self._copies.make(
+                whole, source, target, write.headers(target)
+            )
         except BackendError as why:
             if isinstance(why, BackendRefused | BackendMissing) and not why.landed:
-                return None
-            await self._give_up(lease, sent=why.landed, landed=why.landed)
+                return False
+            streams.alive.clear()
+            await self._give_up(stream.lease, sent=why.landed, landed=why.landed)
             if isinstance(why, BackendFull) or not why.landed:
                 self._note(why)
-                raise _NextBackend(why.backend) from why
+                raise Lost([why.backend]) from why
             # Its bytes may still land, under that name: streaming takes another one.
             raise _NextClaim from why
         except BaseException:
-            await self._give_up(lease, sent=True, landed=True)
+            streams.alive.clear()
+            await self._give_up(stream.lease, sent=True, landed=True)
             raise
+        return True
 
-    async def _read_whole(self, lease: Lease, body: Body, digests: Digests) -> bytes:
-        pieces = []
+    async def _commit(self, write: Write[R], streams: Streams, md5: str) -> R:
         try:
-            while data := await body.read():
-                digests.update(data)
-                pieces.append(data)
-            digests.verify()
-        except BaseException:
-            await self._give_up(lease, sent=False, landed=False)
-            raise
-        return b"".join(pieces)
-
-    async def _send_kept(
-        self,
-        write: Write[R],
-        lease: Lease,
-        data: bytes,
-        digests: Digests,
-        sha256: str | None,
-    ) -> Stored:
-        upload = await self._open(write, lease, sha256=sha256, md5=digests.md5_hex)
-        try:
-            lease.check()
-            last = max(len(data) - 1, 0) // PIECE_BYTES * PIECE_BYTES
-            for start in range(0, last, PIECE_BYTES):
-                await upload.write(data[start : start + PIECE_BYTES])
-            lease.check()
-            return await upload.finish(data[last:], md5=digests.md5_hex)
-        except BackendError as why:
-            self._note(why)
-            upload.abort()
-            await self._give_up(lease, sent=True, landed=why.landed)
-            raise _NextBackend(why.backend) from why
-        except BaseException:
-            upload.abort()
-            await self._give_up(lease, sent=True, landed=True)
-            raise
-
-    async def _stream(
-        self,
-        write: Write[R],
-        lease: Lease,
-        body: Body,
-        digests: Digests,
-        sha256: str | None,
-    ) -> Stored:
-        upload = await self._open(write, lease, sha256=sha256, md5=write.content_md5)
-        last_bytes_went = False
-        try:
-            held = b""
-            while data := await body.read():
-                digests.update(data)
-                if held:
-                    lease.check()
-                    await upload.write(held)
-                held = data
-            # The last bytes wait for this, so that a wrong body never lands.
-            digests.verify()
-            lease.check()
-            last_bytes_went = True
-            return await upload.finish(held, md5=digests.md5_hex)
-        except BackendError as why:
-            self._note(why)
-            upload.abort()
-            await self._give_up(lease, sent=True, landed=last_bytes_went and why.landed)
-            raise ServiceUnavailable(_TRY_AGAIN) from why
-        except ClaimLost as why:
-            upload.abort()
-            await self._give_up(lease, sent=True, landed=last_bytes_went)
-            raise ServiceUnavailable(_TRY_AGAIN) from why
-        except BaseException:
-            upload.abort()
-            await self._give_up(lease, sent=True, landed=last_bytes_went)
-            raise
-
-    async def _open(
-        self, write: Write[R], lease: Lease, *, sha256: str | None, md5: str | None
-    ) -> Upload:
-        copy = lease.claim.copy
-        try:
-            return await self._backends[copy.backend_name].open_put(
-                copy, write.headers(copy), sha256=sha256, md5=md5
-            )
-        except BackendError as why:
-            self._note(why)
-            sent = not (isinstance(why, BackendUnavailable) and not why.landed)
-            await self._give_up(lease, sent=sent, landed=why.landed)
-            raise _NextBackend(why.backend) from why
-        except BaseException:
-            # The client left, most likely. An empty body is whole with its headers.
-            await self._give_up(lease, sent=True, landed=write.content_length == 0)
-            raise
-
-    async def _commit(
-        self, write: Write[R], lease: Lease, stored: Stored, md5: str
-    ) -> R:
-        claim = lease.claim
-        try:
-            return await write.commit(claim, md5, stored)
+            return await write.commit(streams.made, md5, streams.least)
         except S3Error:
-            # Refused, and the claim abandoned in the same transaction.
-            self._abandoned(claim.copy.backend_name)
+            # Refused, and the claims abandoned in the same transaction.
+            for claim in streams.claims:
+                self._abandoned(claim.copy.backend_name)
             raise
         except ClaimLost as why:
+            # Of several some may be ours yet.
+            if len(streams.alive) > 1:
+                await streams.end(why)
             raise ServiceUnavailable(_TRY_AGAIN) from why
         except OutcomeUnknown as why:
-            self._log.warn("commit of {copy}: {why}", copy=claim.copy.copy_id, why=why)
-            return await self._settle(write, claim, md5)
-        except StoreUnavailable:
-            await self._give_up(lease, sent=True, landed=False)
+            names = ", ".join(claim.copy.copy_id for claim in streams.claims)
+            self._log.warn("commit of {copies}: {why}", copies=names, why=why)
+            return await self._settle(write, streams.claims, md5)
+        except StoreUnavailable as why:
+            await streams.end(why)
             raise
         finally:
-            self._leases.drop(lease)
+            streams.committed()
 
-    async def _settle(self, write: Write[R], claim: Claim, md5: str) -> R:
-        state = await self._ledger.settle(claim)
+    async def _settle(self, write: Write[R], claims: Sequence[Claim], md5: str) -> R:
+        state = await self._ledger.settle(*claims)
         if state not in (CopyState.LIVE, CopyState.GARBAGE):
             raise ServiceUnavailable(_TRY_AGAIN)
         return write.settled(md5)
 
     def _note(self, why: BackendError) -> None:
         self._log.warn("PUT: {why}", why=why)
-        self._failed_seconds[why.backend] = self._monotonic()
 
     async def _give_up(self, lease: Lease, *, sent: bool, landed: bool) -> None:
         self._leases.drop(lease)
@@ -336,13 +263,60 @@ class Writer:
             self._log.warn("claim {copy} left: {why}", copy=claim.copy.copy_id, why=why)
 
 
+async def _read_whole(body: Body, digests: Digests) -> bytes:
+    pieces = []
+    while data := await body.read():
+        digests.update(data)
+        pieces.append(data)
+    digests.verify()
+    return b"".join(pieces)
+
+
+async def _send_kept(
+    write: Write[R],
+    streams: Streams,
+    data: bytes,
+    digests: Digests,
+    sha256: str | None,
+) -> None:
+    await streams.open(write.headers, sha256=sha256, md5=digests.md5_hex)
+    last = max(len(data) - 1, 0) // PIECE_BYTES * PIECE_BYTES
+    for start in range(0, last, PIECE_BYTES):
+        await streams.write(data[start : start + PIECE_BYTES])
+    await streams.finish(data[last:], md5=digests.md5_hex)
+
+
+async def _stream(
+    write: Write[R],
+    streams: Streams,
+    body: Body,
+    digests: Digests,
+    sha256: str | None,
+) -> None:
+    await streams.open(write.headers, sha256=sha256, md5=write.content_md5)
+    held = b""
+    while data := await body.read():
+        digests.update(data)
+        if held:
+            await streams.write(held)
+        held = data
+    # The last bytes wait for this, so that a wrong body never lands.
+    digests.verify()
+    await streams.finish(held, md5=digests.md5_hex)
+
+
+def _too_few_take(size_bytes: int, least: int, *, is_passing: bool) -> S3Error:
+    """What the client is told where there are too few backends to ask."""
+    few = "No backend" if least == 1 else f"Fewer than {least} backends"
+    if is_passing:
+        return ServiceUnavailable(
+            f"{few} take{'s' * (least == 1)} writes now. Please try again."
+        )
+    return InsufficientStorage(
+        f"{few} take objects of {size_bytes} bytes: each other is read_only or has a "
+        "smaller max_object_size. Raise it, or send the object in smaller parts."
+    )
+
+
 class _NextClaim(Exception):
     """What came of this claim is unknown, and the body can still be had."""
-
-
-class _NextBackend(Exception):
-    """This backend failed in time for another to be tried."""
-
-    def __init__(self, backend: str) -> None:
-        super().__init__(backend)
-        self.backend = backend

@@ -65,10 +65,12 @@ class Checks:
         objects = await self._run("unreadable_objects")
         strays = await self._run("strays")
         bare = await self._run("unmanifested_objects")
+        miscounted = await self._run("miscounted_parts")
         return [
             *(f"object {bucket}/{key}: a part is missing" for bucket, key in objects),
             *(f"{kind} {name} belongs to no object" for kind, name in strays),
             *(f"object {bucket}/{key}: has no manifest copy" for bucket, key in bare),
+            *(f"part {name}: its copies are miscounted" for (name,) in miscounted),
         ]
 
     async def wanted_manifests(self) -> int:

@@ -10,17 +10,16 @@ import psycopg2
 from attrs import define
 
 from s3proxy.errors import (
-    ClaimLost,
     InsufficientStorage,
     NoSuchBucket,
     OutcomeUnknown,
     PreconditionFailed,
     StoreUnavailable,
 )
-from s3proxy.manager.ports import CopyState, NewObject
+from s3proxy.manager.ports import CopyState, MadeCopy, NewObject
 from s3proxy.model import (
     Claim,
-    Copy,
+    CopyCount,
     Deleted,
     Doomed,
     ListPage,
@@ -33,6 +32,7 @@ from s3proxy.model import (
     WriteConditions,
 )
 from s3proxy.plan.naming import is_opaque
+from s3proxy.store.claims import claims_lost, made_columns, no_room, read_claims
 from s3proxy.store.connection import Row
 from s3proxy.store.pool import Pool
 from s3proxy.store.refusals import refusal
@@ -52,16 +52,17 @@ class PostgresLedger:
     lease_seconds: float
     grace_seconds: float
 
-    async def claim(
+    async def claim_copies(
         self,
         backends: Sequence[str],
         bucket: str,
         key: str,
         size_bytes: int,
         conditions: WriteConditions,
-    ) -> Claim:
+        count: CopyCount,
+    ) -> tuple[Claim, ...]:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        ((outcome, copy_id, part_id, backend_name, backend_key),) = await run_decided(
+        rows = await run_decided(
             self.pool,
             "claim",
             backends=list(backends),
@@ -72,18 +73,20 @@ class PostgresLedger:
             lease=interval(self.lease_seconds),
             if_match=list(conditions.if_match),
             if_none_match=list(conditions.if_none_match),
+            least=count.least,
+            most=count.most,
         )
+        outcome = rows[0][0]
         if outcome == "full":
             raise InsufficientStorage(
-                f"No backend has room for {size_bytes} bytes. Delete objects, raise a "
+                f"{no_room(count)} for {size_bytes} bytes. Delete objects, raise a "
                 "backend's quota_bytes, or add a backend."
             )
         if outcome == "precondition":
             raise await refusal(self.pool, bucket, key, conditions)
         if outcome == "no_bucket":
             raise NoSuchBucket(fields={"BucketName": bucket})
-        copy = Copy(copy_id, part_id, backend_name, backend_key, size_bytes)
-        return Claim(copy, self.lease_seconds)
+        return read_claims(rows, size_bytes, self.lease_seconds)
 
     async def extend(self, copy_ids: Collection[str]) -> set[str]:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
@@ -95,19 +98,19 @@ class PostgresLedger:
         )
         return {copy_id for (copy_id,) in rows}
 
-    async def commit(
+    async def commit_copies(
         self,
-        claim: Claim,
+        made: Sequence[MadeCopy],
         new: NewObject,
         conditions: WriteConditions,
-        backend_etag: str | None,
-        version_id: str | None,
+        least: int,
     ) -> ObjectInfo:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         ((outcome, object_id, last_modified),) = await run(
             self.pool,
             "commit",
-            copy_id=claim.copy.copy_id,
+            **made_columns(made),
+            least=least,
             bucket=new.bucket,
             key=new.key,
             size_bytes=new.size_bytes,
@@ -116,8 +119,6 @@ class PostgresLedger:
             headers=json.dumps(new.headers),
             user_metadata=json.dumps(new.user_metadata),
             checksums=json.dumps(new.checksums),
-            backend_etag=backend_etag,
-            version_id=version_id,
             if_match=list(conditions.if_match),
             if_none_match=list(conditions.if_none_match),
             grace=interval(self.grace_seconds),
@@ -125,7 +126,7 @@ class PostgresLedger:
             tags=json.dumps(new.tags),
         )
         if outcome == "lost":
-            raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
+            raise claims_lost(made)
         if outcome == "precondition":
             raise await refusal(self.pool, new.bucket, new.key, conditions)
         if outcome == "no_bucket":
@@ -144,16 +145,20 @@ class PostgresLedger:
             tags=new.tags,
         )
 
-    async def settle(self, claim: Claim) -> CopyState | None:
+    async def settle(self, *claims: Claim) -> CopyState | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
-        copy_id = claim.copy.copy_id
+        copy_ids = [each.copy.copy_id for each in claims]
         text = statements()
-        # The UPDATE waits for the old session's row lock, where that still lives.
-        rows = await self._fresh(text["abandon"], copy_id=copy_id, landed=True)
+        # This waits for the old session's row locks, where that still lives. A commit
+        # leaves none of its claims claimed.
+        rows = await self._fresh(text["abandon_all"], copy_ids=copy_ids)
         if rows:
             return CopyState.ABANDONED
-        rows = await self._fresh(text["state"], copy_id=copy_id)
-        return CopyState(rows[0][0]) if rows else None
+        rows = await self._fresh(text["states"], copy_ids=copy_ids)
+        found = {CopyState(state) for (state,) in rows}
+        # One that somebody gave up before the commit says nothing of it.
+        best = (CopyState.LIVE, CopyState.GARBAGE, CopyState.ABANDONED)
+        return next((state for state in best if state in found), None)
 
     async def release(self, claim: Claim) -> None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""

@@ -10,7 +10,6 @@ from typing import Any
 from attrs import define
 
 from s3proxy.errors import (
-    ClaimLost,
     EntityTooSmall,
     InsufficientStorage,
     InvalidPart,
@@ -18,18 +17,20 @@ from s3proxy.errors import (
     NoSuchUpload,
     OutcomeUnknown,
 )
+from s3proxy.manager.ports import MadeCopy
 from s3proxy.manager.upload_ports import NewUpload
 from s3proxy.model import (
     Claim,
     Completed,
     CompletedPart,
-    Copy,
+    CopyCount,
     PartInfo,
     UploadInfo,
     UploadPage,
     WriteConditions,
 )
 from s3proxy.plan.naming import is_opaque
+from s3proxy.store.claims import claims_lost, made_columns, no_room, read_claims
 from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
 from s3proxy.store.refusals import refusal
@@ -71,7 +72,7 @@ class PostgresUploads:
             raise NoSuchBucket(fields={"BucketName": new.bucket})
         return str(rows[0][0])
 
-    async def claim_part(
+    async def claim_part_copies(
         self,
         backends: Sequence[str],
         upload_id: str,
@@ -79,9 +80,10 @@ class PostgresUploads:
         key: str,
         part_number: int,
         size_bytes: int,
-    ) -> Claim:
+        count: CopyCount,
+    ) -> tuple[Claim, ...]:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
-        ((outcome, copy_id, part_id, backend_name, backend_key),) = await run_decided(
+        rows = await run_decided(
             self.pool,
             "claim_part",
             backends=list(backends),
@@ -92,40 +94,40 @@ class PostgresUploads:
             part_number=part_number,
             size_bytes=size_bytes,
             lease=interval(self.lease_seconds),
+            least=count.least,
+            most=count.most,
         )
+        outcome = rows[0][0]
         if outcome == "no_upload":
             raise NoSuchUpload(fields={"UploadId": upload_id})
         if outcome == "full":
             raise InsufficientStorage(
-                f"No backend has room for a part of {size_bytes} bytes. Delete objects "
+                f"{no_room(count)} for a part of {size_bytes} bytes. Delete objects "
                 "or abort uploads, raise a backend's quota_bytes, or add a backend."
             )
-        copy = Copy(copy_id, part_id, backend_name, backend_key, size_bytes)
-        return Claim(copy, self.lease_seconds)
+        return read_claims(rows, size_bytes, self.lease_seconds)
 
-    async def commit_part(
+    async def commit_part_copies(
         self,
-        claim: Claim,
+        made: Sequence[MadeCopy],
         upload_id: str,
         part: PartInfo,
-        backend_etag: str | None,
-        version_id: str | None,
+        least: int,
     ) -> datetime:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
         ((outcome, last_modified),) = await run(
             self.pool,
             "commit_part",
-            copy_id=claim.copy.copy_id,
+            **made_columns(made),
+            least=least,
             upload_id=upload_id,
             part_number=part.part_number,
             size_bytes=part.size_bytes,
             md5=part.etag,
             checksums=json.dumps(dict(part.checksums)),
-            backend_etag=backend_etag,
-            version_id=version_id,
         )
         if outcome == "lost":
-            raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
+            raise claims_lost(made)
         if outcome == "no_upload":
             raise NoSuchUpload(fields={"UploadId": upload_id})
         assert isinstance(last_modified, datetime)

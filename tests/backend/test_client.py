@@ -20,6 +20,7 @@ from s3proxy.errors import (
     BackendMismatch,
     BackendMissing,
     BackendRefused,
+    BackendThrottled,
     BackendUnavailable,
 )
 from s3proxy.manager.ports import BackendKey
@@ -68,7 +69,7 @@ async def test_deleted(stub: Stub, scripted: S3Backend, answer: bytes) -> None:
         (error(404, "NoSuchBucket"), BackendRefused),
         (error(403, "AccessDenied"), BackendRefused),
         (error(200, "InternalError"), BackendUnavailable),
-        (error(503, "SlowDown"), BackendUnavailable),
+        (error(503, "SlowDown"), BackendThrottled),
         (http(202), BackendUnavailable),
         (http(302, headers={"Location": "/bucket/other"}), BackendRefused),
     ],

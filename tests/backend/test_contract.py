@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from pytest_twisted import async_yield_fixture
+from twisted.internet.task import Clock
 
 from s3proxy.backend.client import S3Backend
+from s3proxy.backend.guarded import GuardedBackend
 from s3proxy.config import BackendConfig
 from tests.backend.conftest import now
 from tests.contracts.backend import BackendContract
@@ -22,6 +24,19 @@ class TestMemoryBackend(BackendContract):
     def backend(self) -> MemoryBackend:
         """An empty one."""
         return MemoryBackend("b")
+
+
+class TestGuardedBackend(BackendContract):
+    """One with breakers."""
+
+    #: Asked of the backend itself.
+    test_not_versioned = None  # type: ignore[assignment]
+
+    @pytest.fixture
+    def backend(self) -> GuardedBackend:
+        """Over an empty fake."""
+        clock = Clock()
+        return GuardedBackend(MemoryBackend("b"), clock, clock.seconds)
 
 
 class TestS3Backend(BackendContract):

@@ -20,6 +20,7 @@ from s3proxy.errors import (
     BackendMismatch,
     BackendMissing,
     BackendRefused,
+    BackendThrottled,
     BackendUnavailable,
 )
 from s3proxy.manager.ports import Stored
@@ -118,10 +119,10 @@ async def test_copied(
                 200,
                 b"   \r\n <?xml version='1.0'?><Error><Code>SlowDown</Code></Error>",
             ),
-            *(None, BackendUnavailable, True),
+            *(None, BackendThrottled, True),
         ),
         (error(500, "InternalError"), None, BackendUnavailable, True),
-        (error(503, "SlowDown"), None, BackendUnavailable, True),
+        (error(503, "SlowDown"), None, BackendThrottled, True),
         (error(507, "InsufficientStorage"), None, BackendFull, True),
         (http(202), None, BackendUnavailable, True),
         # It refuses the call.

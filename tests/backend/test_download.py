@@ -18,6 +18,7 @@ from s3proxy.errors import (
     BackendMismatch,
     BackendMissing,
     BackendRefused,
+    BackendThrottled,
     BackendUnavailable,
 )
 from tests.contracts.backend import get, make_copy, read_all
@@ -76,7 +77,7 @@ async def test_control_calls_do_not_unzip(stub: Stub, scripted: S3Backend) -> No
         (http(404), BackendRefused),
         (http(404, b"<html>NoSuchKey</html>"), BackendRefused),
         (error(403, "AccessDenied"), BackendRefused),
-        (error(503, "SlowDown"), BackendUnavailable),
+        (error(503, "SlowDown"), BackendThrottled),
         (http(301, headers={"Location": "http://127.0.0.1:1/"}), BackendRefused),
         (http(200, b"hell"), BackendMismatch),
         (http(200, b"hello!"), BackendMismatch),

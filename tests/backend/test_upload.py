@@ -18,7 +18,9 @@ from s3proxy.errors import (
     BackendError,
     BackendFull,
     BackendMismatch,
+    BackendPassing,
     BackendRefused,
+    BackendThrottled,
     BackendUnavailable,
 )
 from s3proxy.manager.ports import Stored
@@ -138,9 +140,9 @@ async def test_answers_that_are_fine(
         ),
         (error(200, "InternalError"), BackendUnavailable),
         (error(500, "InternalError"), BackendUnavailable),
-        (error(503, "SlowDown"), BackendUnavailable),
-        (http(429), BackendUnavailable),
-        (error(400, "RequestTimeout"), BackendUnavailable),
+        (error(503, "SlowDown"), BackendThrottled),
+        (http(429), BackendThrottled),
+        (error(400, "RequestTimeout"), BackendPassing),
         (http(507), BackendFull),
         (error(403, "QuotaExceeded"), BackendFull),
         (error(403, "AccessDenied"), BackendRefused),
@@ -169,7 +171,7 @@ async def test_answers_to_a_whole_body(
     ("answer", "expected", "landed"),
     [
         (error(403, "AccessDenied"), BackendRefused, False),
-        (error(503, "SlowDown"), BackendUnavailable, False),
+        (error(503, "SlowDown"), BackendThrottled, False),
         (http(507), BackendFull, False),
         (error(200, "InternalError"), BackendUnavailable, False),
         (OK, BackendMismatch, True),

@@ -18,10 +18,10 @@ from s3proxy.config import BackendConfig
 from s3proxy.store.adoption import Adoption
 from s3proxy.store.checks import Checks
 from s3proxy.store.janitor import Janitor
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
 from s3proxy.store.rebuild import Rebuild
 from tests.backend.conftest import now
+from tests.one_copy import PostgresLedger
 from tests.servers import S3Server
 from tests.store.conftest import Database, _schema, db, make_pool, pool
 

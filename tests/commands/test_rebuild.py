@@ -21,7 +21,6 @@ from s3proxy.model import CompletedPart, Copy, ObjectInfo, PartInfo, WriteCondit
 from s3proxy.plan.description import describe
 from s3proxy.plan.manifest import Manifest, encode
 from s3proxy.store.manifests import PostgresManifests
-from s3proxy.store.uploads import PostgresUploads
 from tests.commands.conftest import (
     BUCKET,
     GRACE_SECONDS,
@@ -29,6 +28,7 @@ from tests.commands.conftest import (
     Stage,
 )
 from tests.contracts.backend import get
+from tests.one_copy import PostgresUploads
 
 ANY = WriteConditions()
 

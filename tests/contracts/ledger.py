@@ -24,9 +24,10 @@ from s3proxy.errors import (
     PreconditionFailed,
 )
 from s3proxy.jobs.ports import Janitor
-from s3proxy.manager.ports import CopyState, Ledger, NewObject
+from s3proxy.manager.ports import CopyState, Ledger, MadeCopy, NewObject, Stored
 from s3proxy.model import (
     Claim,
+    CopyCount,
     Deleted,
     Doomed,
     ObjectAttributes,
@@ -92,6 +93,13 @@ async def claimed(
 ) -> Claim:
     """Claim."""
     return await world.ledger.claim(backends, BUCKET, key, size_bytes, conditions)
+
+
+async def claimed_copies(
+    world: World, backends: Sequence[str], count: CopyCount, key: str = "k"
+) -> tuple[Claim, ...]:
+    """Claim ten bytes on several."""
+    return await world.ledger.claim_copies(backends, BUCKET, key, 10, ANY, count)
 
 
 async def committed(
@@ -274,6 +282,101 @@ class LedgerContract:
         assert (due.copy_id, due.version_id) == (claim.copy.copy_id, "v7")
         assert await world.janitor.collected([due]) == 1
         assert world.used_bytes("one") == 10
+
+    # Several copies at once ---
+
+    @ensureDeferred
+    async def test_claims_of_several_copies(self, world: World) -> None:
+        """One part, on the first backends with room, all or none."""
+        for name, limit in (("one", 10), ("two", 0), ("three", 9), ("four", 10)):
+            world.set_limit(name, limit)
+        order = ["two", "three", "one", "four"]
+        claims = await claimed_copies(world, order, CopyCount(2, 2))
+        assert [each.copy.backend_name for each in claims] == ["two", "one"]
+        (part_id,) = {each.copy.part_id for each in claims}
+        assert len({each.copy.copy_id for each in claims} | {part_id}) == 3
+        for each in claims:
+            assert each.copy.backend_key == f"k~{each.copy.copy_id}"
+        assert [world.used_bytes(name) for name in order] == [10, 0, 10, 0]
+        with pytest.raises(InsufficientStorage):
+            await claimed_copies(world, order, CopyCount(3, 3))
+        assert [world.used_bytes(name) for name in order] == [10, 0, 10, 0]
+        claims = await claimed_copies(world, order, CopyCount(2, 3))
+        assert [each.copy.backend_name for each in claims] == ["two", "four"]
+
+    @ensureDeferred
+    async def test_commit_of_several_copies(self, world: World) -> None:
+        """All that are claimed yet become live, if they are enough."""
+        names = ["one", "two", "three"]
+        for name in names:
+            world.set_limit(name, 0)
+        for gone in (0, 1, 2):
+            key = f"gone-{gone}"
+            claims = await claimed_copies(world, names, CopyCount(2, 3), key)
+            for each in claims[:gone]:
+                await world.ledger.abandon(each, landed=False)
+            made = [
+                MadeCopy(each, Stored(f"etag-{number}", f"v{number}"))
+                for number, each in enumerate(claims)
+            ]
+            new = NewObject(BUCKET, key, 10, md5_of("a"), None)
+            if gone == 2:
+                with pytest.raises(ClaimLost):
+                    await world.ledger.commit_copies(made, new, ANY, 2)
+                assert await world.ledger.head(BUCKET, key) is None
+                states = [world.states()[each.copy.copy_id] for each in claims]
+                assert states == [CopyState.ABANDONED] * 2 + [CopyState.CLAIMED]
+                continue
+            info = await world.ledger.commit_copies(made, new, ANY, 2)
+            stored = await world.ledger.find(BUCKET, key)
+            assert stored is not None
+            assert stored.info == info
+            (part,) = stored.parts
+            copies = sorted(part.copies, key=lambda one: str(one.backend_etag))
+            assert [
+                (one.backend_name, one.backend_etag, one.version_id) for one in copies
+            ] == [
+                (name, f"etag-{number}", f"v{number}")
+                for number, name in enumerate(names)
+            ][gone:]
+            assert part.part_id == claims[0].copy.part_id
+            await world.ledger.delete(BUCKET, key)
+            states = [world.states()[each.copy.copy_id] for each in claims[gone:]]
+            assert set(states) == {CopyState.GARBAGE}
+
+    @ensureDeferred
+    async def test_refused_commit_of_several_copies(self, world: World) -> None:
+        """All of them are to be deleted, each with its version."""
+        names = ["one", "two"]
+        for name in names:
+            world.set_limit(name, 0)
+        claims = await claimed_copies(world, names, CopyCount(2, 2))
+        await put(world)
+        made = [MadeCopy(each, Stored(None, each.copy.backend_name)) for each in claims]
+        new = NewObject(BUCKET, "k", 10, md5_of("b"), None)
+        with pytest.raises(PreconditionFailed):
+            await world.ledger.commit_copies(made, new, ABSENT, 2)
+        for name in names:
+            (due,) = await world.janitor.collect(name, 10)
+            assert due.version_id == name
+
+    @ensureDeferred
+    async def test_settling_several_copies(self, world: World) -> None:
+        """The commit stands where one of them tells so; else none stays claimed."""
+        names = ["one", "two"]
+        for name in names:
+            world.set_limit(name, 0)
+        claims = await claimed_copies(world, names, CopyCount(2, 2))
+        assert await world.ledger.settle(*claims) is CopyState.ABANDONED
+        assert set(world.states().values()) == {CopyState.ABANDONED}
+        claims = await claimed_copies(world, names, CopyCount(1, 2))
+        await world.ledger.abandon(claims[0], landed=True)
+        made = [MadeCopy(each, Stored(None)) for each in claims]
+        new = NewObject(BUCKET, "k", 10, md5_of("b"), None)
+        await world.ledger.commit_copies(made, new, ANY, 1)
+        assert await world.ledger.settle(*claims) is CopyState.LIVE
+        await world.ledger.delete(BUCKET, "k")
+        assert await world.ledger.settle(*claims) is CopyState.GARBAGE
 
     # Commit ---
 

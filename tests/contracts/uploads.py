@@ -27,12 +27,13 @@ from s3proxy.errors import (
     PreconditionFailed,
 )
 from s3proxy.jobs.expiring import Expiry
-from s3proxy.manager.ports import CopyState
+from s3proxy.manager.ports import CopyState, MadeCopy, Stored
 from s3proxy.manager.upload_ports import NewUpload, UploadLedger
 from s3proxy.model import (
     Claim,
     Completed,
     CompletedPart,
+    CopyCount,
     ObjectPart,
     PartInfo,
     PartRange,
@@ -229,6 +230,45 @@ class UploadsContract:
         odd = await create(world, "a//b")
         copy = (await claim_part(world, odd, 3, 5, "a//b", both)).copy
         assert copy.backend_key == f"~/{copy.copy_id}.00003"
+
+    @ensureDeferred
+    async def test_a_part_of_several_copies(self, world: World) -> None:
+        """Claimed, committed and completed together; a lost one is left out."""
+        names = ["one", "two", "three"]
+        for name in names:
+            world.set_limit(name, 0)
+        upload_id = await create(world)
+
+        async def claims_of(count: CopyCount) -> tuple[Claim, ...]:
+            return await world.uploads.claim_part_copies(
+                names, upload_id, BUCKET, "k", 7, 10, count
+            )
+
+        async def commit(claims: Sequence[Claim], least: int) -> PartInfo:
+            part = PartInfo(7, etag_of("p"), 10, {}, WHEN)
+            made = [MadeCopy(each, Stored(each.copy.backend_name)) for each in claims]
+            await world.uploads.commit_part_copies(made, upload_id, part, least)
+            return part
+
+        claims = await claims_of(CopyCount(2, 2))
+        assert [each.copy.backend_name for each in claims] == names[:2]
+        for each in claims:
+            assert each.copy.backend_key == f"k~{each.copy.copy_id}.00007"
+        await commit(claims, 2)
+        again = await claims_of(CopyCount(2, 3))
+        await world.ledger.abandon(again[0], landed=False)
+        with pytest.raises(ClaimLost):
+            await commit(again, 3)
+        part = await commit(again, 2)
+        states = [world.states()[each.copy.copy_id] for each in claims]
+        assert states == [CopyState.GARBAGE] * 2
+        world.set_limit("one", 1)
+        world.set_limit("two", 1)
+        with pytest.raises(InsufficientStorage):
+            await claims_of(CopyCount(2, 2))
+        await complete(world, upload_id, listed(part))
+        (held,) = (await found(world)).parts
+        assert {each.backend_etag for each in held.copies} == {"two", "three"}
 
     @ensureDeferred
     async def test_a_part_sent_again(self, world: World) -> None:

@@ -26,6 +26,7 @@ from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.rebuild import Rebuild
+from s3proxy.store.replicas import PostgresReplicas
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import App
 from tests.crash.statements import Statements
@@ -39,21 +40,25 @@ ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 #: Methods, and what they are called here: each has a point before and one after it.
 STEPS: tuple[tuple[type[Any], str, str], ...] = (
-    (PostgresLedger, "claim", "claim"),
-    (PostgresLedger, "commit", "commit"),
+    (PostgresLedger, "claim_copies", "claim"),
+    (PostgresLedger, "commit_copies", "commit"),
     (PostgresLedger, "settle", "settle"),
     (PostgresLedger, "release", "release"),
     (PostgresLedger, "abandon", "abandon"),
     (PostgresLedger, "delete", "delete"),
     (PostgresLedger, "delete_many", "delete_many"),
-    (PostgresUploads, "claim_part", "claim_part"),
-    (PostgresUploads, "commit_part", "commit_part"),
+    (PostgresUploads, "claim_part_copies", "claim_part"),
+    (PostgresUploads, "commit_part_copies", "commit_part"),
     (PostgresUploads, "complete", "complete"),
     (PostgresUploads, "abort", "abort"),
     (PostgresUploads, "expire", "expire"),
     (PostgresManifests, "take", "manifest_take"),
     (PostgresManifests, "claim", "manifest_claim"),
     (PostgresManifests, "commit", "manifest_commit"),
+    (PostgresReplicas, "take", "replica_take"),
+    (PostgresReplicas, "claim", "replica_claim"),
+    (PostgresReplicas, "commit", "replica_commit"),
+    (PostgresReplicas, "trim", "replica_trim"),
     (Janitor, "reap", "reap"),
     (Janitor, "collect", "collect"),
     (Janitor, "collect_adopted", "collect_adopted"),
@@ -76,21 +81,33 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
 
 #: Statements, and the point at which they have gone to the server, unanswered.
 SENT = {
-    "FROM ledger_claim(": "claim.sent",
-    "FROM ledger_commit(": "commit.sent",
+    "FROM ledger_claim_copies(": "claim.sent",
+    "FROM ledger_commit_copies(": "commit.sent",
     "SELECT ledger_delete_if(": "delete.sent",
     "SELECT ledger_delete_many(": "delete_many.sent",
-    "FROM ledger_commit_part(": "commit_part.sent",
+    "FROM ledger_commit_part_copies(": "commit_part.sent",
     "FROM ledger_complete(": "complete.sent",
     "SELECT ledger_abort(": "abort.sent",
     "SELECT ledger_expire_uploads(": "expire.sent",
     "SELECT ledger_commit_manifest(": "manifest_commit.sent",
+    "FROM ledger_claim_replica(": "replica_claim.sent",
+    "SELECT ledger_commit_replica(": "replica_commit.sent",
+    "SELECT ledger_trim_copies(": "replica_trim.sent",
     "SELECT ledger_collected(": "collected.sent",
     "FROM ledger_adopt(": "adopt.sent",
     "FROM ledger_rebuild(": "rebuild.sent",
 }
 
-ROUNDS = ("reap", "collect", "collect_adopted", "expire", "manifest_take")
+#: What rounds of jobs begin with.
+ROUNDS = {
+    "reap",
+    "collect",
+    "collect_adopted",
+    "expire",
+    "manifest_take",
+    "replica_take",
+    "replica_trim",
+}
 
 POINTS = frozenset(
     {f"{step}.{when}" for _, _, step in STEPS for when in ("before", "after")}

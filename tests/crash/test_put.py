@@ -136,7 +136,7 @@ def test_p7_the_commits_connection_is_lost(
     """Committed: 200. Not: 503, even where the statement reaches the server later."""
     old, new = body(SMALL), body(SMALL)
     assert relayed.put(old) == 200
-    caught = relayed.to_database.catch("FROM ledger_commit(", fate)
+    caught = relayed.to_database.catch("FROM ledger_commit_copies(", fate)
     assert relayed.put(new) == status
     if fate == "hold":
         caught.deliver()
@@ -155,7 +155,7 @@ def test_p7_the_commit_runs_on_while_its_outcome_is_asked_for(
     try:
         # The commit has locked its claim when it comes to the manifest.
         other.cursor().execute("LOCK TABLE object_parts IN SHARE MODE")
-        caught = relayed.to_database.catch("FROM ledger_commit(", "cut")
+        caught = relayed.to_database.catch("FROM ledger_commit_copies(", "cut")
         putting = relayed.later(relayed.put, body(SMALL))
         caught.wait()
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -177,7 +177,7 @@ def test_p7_the_daemon_dies_before_it_can_ask(
     """No 200; the whole new object where it was committed, else the old one."""
     old, new = body(SMALL), body(SMALL)
     assert relayed.put(old) == 200
-    relayed.to_database.catch("FROM ledger_commit(", fate)
+    relayed.to_database.catch("FROM ledger_commit_copies(", fate)
     relayed.daemon.arm("settle.before")
     assert relayed.put(new) is None
     relayed.daemon.wait_killed()

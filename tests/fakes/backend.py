@@ -82,6 +82,10 @@ class MemoryBackend:
         held = self._held[call] = Deferred()
         return lambda: held.callback(None)
 
+    def forget(self, call: str) -> None:
+        """No call of that name hangs that has not begun."""
+        self._held.pop(call, None)
+
     def reached(self, call: str) -> Deferred[None]:
         """Fires when the next such call begins."""
         return self._reached.setdefault(call, Deferred())

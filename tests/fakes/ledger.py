@@ -20,10 +20,11 @@ from s3proxy.errors import (
     PreconditionFailed,
     StoreError,
 )
-from s3proxy.manager.ports import CopyState, NewObject
+from s3proxy.manager.ports import CopyState, MadeCopy, NewObject
 from s3proxy.model import (
     Claim,
     Copy,
+    CopyCount,
     Deleted,
     Doomed,
     ListPage,
@@ -37,6 +38,7 @@ from s3proxy.model import (
 )
 from s3proxy.plan.naming import is_opaque
 from s3proxy.s3.conditions import write_refusal
+from tests.one_copy import OneCopy
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TO_DELETE = (CopyState.GARBAGE, CopyState.ABANDONED)
@@ -68,7 +70,7 @@ class Row:
     object_id: str | None = None
 
 
-class MemoryLedger:
+class MemoryLedger(OneCopy):
     """
     :param limits: Every backend's limit in bytes; 0 is unlimited.
     :ivar rows: Every copy by its id.
@@ -97,7 +99,7 @@ class MemoryLedger:
         self.failure: StoreError | None = None
         self.calls: list[str] = []
         self._faults: dict[str, deque[StoreError | None]] = {}
-        self._objects: dict[tuple[str, str], tuple[ObjectInfo, Copy]] = {}
+        self._objects: dict[tuple[str, str], tuple[ObjectInfo, tuple[Copy, ...]]] = {}
         self._numbers = count(1)
 
     # For tests ---
@@ -128,34 +130,42 @@ class MemoryLedger:
             copy = Copy(copy_id, part_id, "one", f"{key}~{copy_id}", 0)
             self.rows[copy_id] = Row(copy, bucket, key, CopyState.LIVE, None)
             info = ObjectInfo(bucket, key, self._ulid(), 0, "0", None, self._date())
-            self._objects[bucket, key] = info, copy
+            self._objects[bucket, key] = info, (copy,)
 
     # manager.ports.Ledger ---
 
-    async def claim(
+    async def claim_copies(
         self,
         backends: Sequence[str],
         bucket: str,
         key: str,
         size_bytes: int,
         conditions: WriteConditions,
-    ) -> Claim:
+        count: CopyCount,
+    ) -> tuple[Claim, ...]:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("claim")
         etag = self._etag(bucket, key)
         if not conditions.hold(etag):
             raise write_refusal(conditions, key, exists=etag is not None)
-        for name in backends:
-            limit = self.limits.get(name)
-            if limit is None or 0 < limit < self.used_bytes(name) + size_bytes:
-                continue
-            copy_id, part_id = self._ulid(), self._ulid()
+        roomy = [
+            name
+            for name in backends
+            if (limit := self.limits.get(name)) is not None
+            and not 0 < limit < self.used_bytes(name) + size_bytes
+        ]
+        if len(roomy) < count.least:
+            raise InsufficientStorage()
+        part_id = self._ulid()
+        claims = []
+        for name in roomy[: count.most]:
+            copy_id = self._ulid()
             backend_key = f"~/{copy_id}" if is_opaque(key) else f"{key}~{copy_id}"
             copy = Copy(copy_id, part_id, name, backend_key, size_bytes)
             due_at = self._now() + self.lease_seconds
             self.rows[copy_id] = Row(copy, bucket, key, CopyState.CLAIMED, due_at)
-            return Claim(copy, self.lease_seconds)
-        raise InsufficientStorage()
+            claims.append(Claim(copy, self.lease_seconds))
+        return tuple(claims)
 
     async def extend(self, copy_ids: Collection[str]) -> set[str]:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
@@ -165,27 +175,24 @@ class MemoryLedger:
             self.rows[each].due_at = self._now() + self.lease_seconds
         return held
 
-    async def commit(
+    async def commit_copies(
         self,
-        claim: Claim,
+        made: Sequence[MadeCopy],
         new: NewObject,
         conditions: WriteConditions,
-        backend_etag: str | None,
-        version_id: str | None,
+        least: int,
     ) -> ObjectInfo:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("commit")
-        row = self._claimed(claim.copy.copy_id)
-        if row is None:
-            raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
+        rows = self._stored(made, least)
         etag = self._etag(new.bucket, new.key)
         if not conditions.hold(etag):
-            row.copy = evolve(row.copy, version_id=version_id)
-            row.state, row.due_at = CopyState.ABANDONED, self._now()
+            for row in rows:
+                self._abandon(row, delete_twice=False)
             raise write_refusal(conditions, new.key, exists=etag is not None)
         self._discard(new.bucket, new.key)
-        row.copy = evolve(row.copy, backend_etag=backend_etag, version_id=version_id)
-        row.state, row.due_at = CopyState.LIVE, None
+        for row in rows:
+            row.state, row.due_at = CopyState.LIVE, None
         info = ObjectInfo(
             bucket=new.bucket,
             key=new.key,
@@ -199,18 +206,20 @@ class MemoryLedger:
             checksums=dict(new.checksums),
             tags=dict(new.tags),
         )
-        self._objects[new.bucket, new.key] = info, row.copy
+        self._objects[new.bucket, new.key] = info, tuple(row.copy for row in rows)
         return info
 
-    async def settle(self, claim: Claim) -> CopyState | None:
+    async def settle(self, *claims: Claim) -> CopyState | None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("settle")
-        row = self.rows.get(claim.copy.copy_id)
-        if row is None:
-            return None
-        if row.state is CopyState.CLAIMED:
+        found = [self.rows.get(each.copy.copy_id) for each in claims]
+        rows = [row for row in found if row is not None]
+        open_yet = [row for row in rows if row.state is CopyState.CLAIMED]
+        for row in open_yet:
             self._abandon(row, delete_twice=True)
-        return row.state
+        best = (CopyState.LIVE, CopyState.GARBAGE, CopyState.ABANDONED)
+        states = {row.state for row in open_yet or rows}
+        return next((state for state in best if state in states), None)
 
     async def release(self, claim: Claim) -> None:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
@@ -292,15 +301,14 @@ class MemoryLedger:
         found = self._objects.get((bucket, key))
         if found is None:
             return None
-        info, copy = found
-        return StoredObject(info, (_part(info, copy),))
+        return StoredObject(found[0], (_part(*found),))
 
     async def parts(self, object_id: str, start: int, end: int) -> tuple[Part, ...]:
         """See :class:`~s3proxy.manager.ports.Ledger`."""
         self._called("parts")
         return tuple(
-            _part(info, copy)
-            for info, copy in self._objects.values()
+            _part(info, copies)
+            for info, copies in self._objects.values()
             if info.object_id == object_id and start < info.size_bytes and end > 0
         )
 
@@ -454,6 +462,22 @@ class MemoryLedger:
         row = self.rows.get(copy_id)
         return row if row is not None and row.state is CopyState.CLAIMED else None
 
+    def _stored(self, made: Sequence[MadeCopy], least: int) -> list[Row]:
+        """Those of these that are claimed yet, with what their backends answered."""
+        rows = []
+        for each in made:
+            row = self._claimed(each.claim.copy.copy_id)
+            if row is not None:
+                rows.append(row)
+                row.copy = evolve(
+                    row.copy,
+                    backend_etag=each.stored.etag,
+                    version_id=each.stored.version_id,
+                )
+        if len(rows) < least:
+            raise ClaimLost("too many were given up by another")
+        return rows
+
     def _abandon(self, row: Row, *, delete_twice: bool) -> None:
         row.state, row.due_at = CopyState.ABANDONED, self._now()
         row.delete_twice = delete_twice
@@ -461,10 +485,11 @@ class MemoryLedger:
     def _discard(self, bucket: str, key: str) -> None:
         found = self._objects.pop((bucket, key), None)
         if found is not None:
-            info, copy = found
-            row = self.rows[copy.copy_id]
-            row.state, row.object_id = CopyState.GARBAGE, info.object_id
-            row.due_at = self._now() + self.grace_seconds
+            info, copies = found
+            for copy in copies:
+                row = self.rows[copy.copy_id]
+                row.state, row.object_id = CopyState.GARBAGE, info.object_id
+                row.due_at = self._now() + self.grace_seconds
 
     def _delete(self, bucket: str, key: str, if_match: Sequence[str]) -> Deleted:
         etag = self._etag(bucket, key)
@@ -492,9 +517,9 @@ class MemoryLedger:
         return self.pins.get(row.object_id or "", -1.0) > self._now()
 
 
-def _part(info: ObjectInfo, copy: Copy) -> Part:
+def _part(info: ObjectInfo, copies: tuple[Copy, ...]) -> Part:
     """The only part of an object: this ledger knows no uploads."""
-    return Part(copy.part_id, 1, 0, info.size_bytes, info.etag, (copy,))
+    return Part(copies[0].part_id, 1, 0, info.size_bytes, info.etag, copies)
 
 
 def _listed(info: ObjectInfo) -> ObjectInfo:

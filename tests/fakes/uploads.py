@@ -13,17 +13,17 @@ from hashlib import md5 as md5_of
 from attrs import define, evolve, field
 
 from s3proxy.errors import (
-    ClaimLost,
     EntityTooSmall,
     InvalidPart,
     NoSuchUpload,
 )
-from s3proxy.manager.ports import CopyState
+from s3proxy.manager.ports import CopyState, MadeCopy
 from s3proxy.manager.upload_ports import NewUpload
 from s3proxy.model import (
     Claim,
     Completed,
     CompletedPart,
+    CopyCount,
     ObjectInfo,
     ObjectPart,
     Part,
@@ -36,6 +36,7 @@ from s3proxy.model import (
 )
 from s3proxy.s3.conditions import write_refusal
 from tests.fakes.ledger import MemoryLedger
+from tests.one_copy import OnePartCopy
 
 LEAST_PART_BYTES = 5 * 1024 * 1024
 KEEP_ANSWER_SECONDS = 24 * 3600.0
@@ -43,10 +44,10 @@ KEEP_ANSWER_SECONDS = 24 * 3600.0
 
 @define
 class MemoryPart:
-    """A part of an open upload, and its copy."""
+    """A part of an open upload, and its copies."""
 
     info: PartInfo
-    copy_id: str
+    copy_ids: tuple[str, ...]
 
 
 @define
@@ -70,7 +71,7 @@ class ManifestLedger(MemoryLedger):
     def make_object(self, info: ObjectInfo, parts: tuple[Part, ...]) -> None:
         """These parts, whose copies are live, are the object now."""
         self._discard(info.bucket, info.key)
-        self._objects[info.bucket, info.key] = info, parts[0].copies[0]
+        self._objects[info.bucket, info.key] = info, parts[0].copies
         self.manifests[info.object_id] = parts
 
     @property
@@ -142,7 +143,7 @@ class ManifestLedger(MemoryLedger):
                 row.due_at = self._now() + self.grace_seconds
 
 
-class MemoryUploads:
+class MemoryUploads(OnePartCopy):
     """
     :ivar ledger: Its rows and clock are this one's too, and so are its faults: the
         names of this one's methods are those of its calls.
@@ -167,7 +168,7 @@ class MemoryUploads:
         self.uploads[upload_id] = MemoryUpload(new, info, ledger._now())
         return upload_id
 
-    async def claim_part(
+    async def claim_part_copies(
         self,
         backends: Sequence[str],
         upload_id: str,
@@ -175,43 +176,45 @@ class MemoryUploads:
         key: str,
         part_number: int,
         size_bytes: int,
-    ) -> Claim:
+        count: CopyCount,
+    ) -> tuple[Claim, ...]:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
         self.ledger._called("claim_part")
         self._open(upload_id, bucket, key)
-        claim = await self.ledger.claim(
-            backends, bucket, key, size_bytes, WriteConditions()
-        )
-        backend_key = f"{claim.copy.backend_key}.{part_number:05}"
-        copy = evolve(claim.copy, backend_key=backend_key)
-        self.ledger.rows[copy.copy_id].copy = copy
-        return evolve(claim, copy=copy)
+        claims = []
+        for claim in await self.ledger.claim_copies(
+            backends, bucket, key, size_bytes, WriteConditions(), count
+        ):
+            backend_key = f"{claim.copy.backend_key}.{part_number:05}"
+            copy = evolve(claim.copy, backend_key=backend_key)
+            self.ledger.rows[copy.copy_id].copy = copy
+            claims.append(evolve(claim, copy=copy))
+        return tuple(claims)
 
-    async def commit_part(
+    async def commit_part_copies(
         self,
-        claim: Claim,
+        made: Sequence[MadeCopy],
         upload_id: str,
         part: PartInfo,
-        backend_etag: str | None,
-        version_id: str | None,
+        least: int,
     ) -> datetime:
         """See :class:`~s3proxy.manager.upload_ports.UploadLedger`."""
         ledger = self.ledger
         ledger._called("commit_part")
-        row = ledger._claimed(claim.copy.copy_id)
-        if row is None:
-            raise ClaimLost(f"claim {claim.copy.copy_id} was given up by another")
-        row.copy = evolve(row.copy, backend_etag=backend_etag, version_id=version_id)
+        rows = ledger._stored(made, least)
         upload = self.uploads.get(upload_id)
         if upload is None or upload.ended_at is not None:
-            ledger._abandon(row, delete_twice=False)
+            for row in rows:
+                ledger._abandon(row, delete_twice=False)
             raise NoSuchUpload(fields={"UploadId": upload_id})
         displaced = upload.parts.pop(part.part_number, None)
         if displaced is not None:
             self._drop(displaced)
         info = evolve(part, last_modified=ledger._date())
-        upload.parts[part.part_number] = MemoryPart(info, row.copy.copy_id)
-        row.state, row.due_at = CopyState.LIVE, None
+        copy_ids = tuple(row.copy.copy_id for row in rows)
+        upload.parts[part.part_number] = MemoryPart(info, copy_ids)
+        for row in rows:
+            row.state, row.due_at = CopyState.LIVE, None
         return info.last_modified
 
     async def complete(
@@ -258,10 +261,11 @@ class MemoryUploads:
         upload.parts.clear()
         manifest, offset = [], 0
         for each in listed:
-            copy, size = ledger.rows[each.copy_id].copy, each.info.size_bytes
+            copies = tuple(ledger.rows[copy_id].copy for copy_id in each.copy_ids)
+            part_id, size = copies[0].part_id, each.info.size_bytes
             number, etag = each.info.part_number, each.info.etag
-            manifest.append(Part(copy.part_id, number, offset, size, etag, (copy,)))
-            ledger.part_checksums[copy.part_id] = each.info.checksums
+            manifest.append(Part(part_id, number, offset, size, etag, copies))
+            ledger.part_checksums[part_id] = each.info.checksums
             offset += size
         whole = b"".join(bytes.fromhex(each.info.etag) for each in listed)
         etag = f"{md5_of(whole).hexdigest()}-{len(listed)}"
@@ -377,5 +381,6 @@ class MemoryUploads:
         upload.ended_at = self.ledger._now()
 
     def _drop(self, part: MemoryPart) -> None:
-        row = self.ledger.rows[part.copy_id]
-        row.state, row.due_at = CopyState.GARBAGE, self.ledger._now()
+        for copy_id in part.copy_ids:
+            row = self.ledger.rows[copy_id]
+            row.state, row.due_at = CopyState.GARBAGE, self.ledger._now()

@@ -183,3 +183,69 @@ async def test_jobs(clock: Clock) -> None:
     works[0].hold.callback(None)
     await stopped
     await Jobs().stop()
+
+
+# The record ---
+
+
+class Recorded:
+    """Matches ``jobs.runner.Record``."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, float, str, float, bool]] = []
+        self.failure: Exception | None = None
+
+    async def record(
+        self, name: str, seconds: float, result: str, next_seconds: float, *, good: bool
+    ) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.rows.append((name, seconds, result, next_seconds, good))
+
+
+def test_what_was_done_is_recorded(clock: Clock) -> None:
+    """News soon, no news now and then; a failure, too."""
+    results: list[object] = [None, None, 1, 2, StoreUnavailable("away"), None]
+
+    async def work() -> object:
+        outcome = results.pop(0) if results else None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    recorded = Recorded()
+    job = Job("test", 3.0, work, clock)
+    Jobs([job]).start(recorded)
+    clock.pump([3.0] * 6)
+    assert [(result, good) for _, _, result, _, good in recorded.rows] == [
+        ("done", True),
+        ("1", True),
+        ("away", False),
+    ]
+    clock.pump([3.0] * 30)
+    assert [result for _, _, result, _, _ in recorded.rows[3:]] == ["done"] * 3
+
+
+def test_how_long_it_took_and_when_it_comes_again(clock: Clock, work: Work) -> None:
+    """Rounds that it has overtaken are left out."""
+    recorded = Recorded()
+    job = Job("test", 10.0, work.round, clock, at_start=True)
+    work.hold = Deferred()
+    Jobs([job]).start(recorded)
+    assert work.rounds == 1
+    clock.advance(12.0)
+    work.hold.callback(None)
+    assert recorded.rows == [("test", 12.0, "done", 8.0, True)]
+    work.hold = None
+    clock.advance(8.0)
+    assert work.rounds == 2
+
+
+def test_a_record_that_fails_is_no_failure(clock: Clock, work: Work) -> None:
+    """The job goes on."""
+    recorded = Recorded()
+    recorded.failure = StoreUnavailable("away")
+    job = Job("test", 10.0, work.round, clock)
+    Jobs([job]).start(recorded)
+    clock.pump([10.0] * 3)
+    assert (work.rounds, job.failures) == (3, 0)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.manager.leases import Leases
 from s3proxy.manager.objects import Objects
+from s3proxy.manager.routing import Router
 from s3proxy.manager.writing import Writer
-from s3proxy.model import Copy
+from s3proxy.model import Copy, CopyCount
+from s3proxy.plan.placement import Target
 from tests.fakes.backend import MemoryBackend, MemoryDownload, MemoryUpload
 from tests.fakes.ledger import MemoryLedger
 
@@ -87,34 +90,47 @@ class Stage:
     """
     A manager over a ledger and two backends, ``one`` before ``two``.
 
+    :cvar names: Of the backends, in order.
+    :cvar count: To how many of them a body goes at once.
     :ivar abandoned: Backends where the writer said that something is to be deleted.
     """
+
+    names: ClassVar[tuple[str, ...]] = ("one", "two")
+    count: ClassVar[CopyCount] = CopyCount()
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.ledger = self.make_ledger()
-        self.one, self.two = WatchedBackend("one"), WatchedBackend("two")
-        backends = {"one": self.one, "two": self.two}
+        self.backends = {name: WatchedBackend(name) for name in self.names}
+        self.one, self.two = self.backends["one"], self.backends["two"]
+        guarded = {
+            name: GuardedBackend(each, self.clock, self.clock.seconds)
+            for name, each in self.backends.items()
+        }
+        health = Health(guarded)
+        targets = [Target(name) for name in self.names]
+        self.router = Router(targets, "pack", health)
         self.leases = Leases(self.ledger, self.clock.seconds)
         self.abandoned: list[str] = []
         self.writer = Writer(
             self.ledger,
             self.leases,
-            backends,
-            ["one", "two"],
+            guarded,
+            self.router,
             "installation",
             self.clock.seconds,
             self.abandoned.append,
+            self.count,
         )
         self.objects = Objects(
-            self.ledger, backends, self.writer, self.clock, GRACE_SECONDS
+            self.ledger, guarded, self.writer, self.clock, GRACE_SECONDS, health
         )
 
     def make_ledger(self) -> MemoryLedger:
-        """The ledger, with two backends without limits."""
+        """The ledger, with backends without limits."""
         return MemoryLedger(
             self.clock,
-            {"one": 0, "two": 0},
+            dict.fromkeys(self.names, 0),
             lease_seconds=LEASE_SECONDS,
             grace_seconds=GRACE_SECONDS,
         )

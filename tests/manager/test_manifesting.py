@@ -207,13 +207,13 @@ async def test_which_put_needs_a_manifest(
     stage: Stage, more: dict[str, object], needs_manifest: bool
 ) -> None:
     """One whose backend object does not tell all of it."""
-    commit, told = stage.ledger.commit, []
+    commit, told = stage.ledger.commit_copies, []
 
-    async def note(claim, new, *rest):  # type: ignore[no-untyped-def]
+    async def note(made, new, *rest):  # type: ignore[no-untyped-def]
         told.append(new.needs_manifest)
-        return await commit(claim, new, *rest)
+        return await commit(made, new, *rest)
 
-    stage.ledger.commit = note  # type: ignore[method-assign]
+    stage.ledger.commit_copies = note  # type: ignore[method-assign]
     op = PutObject("b", "k", 1, **more)  # type: ignore[arg-type]
     await stage.writer.put(op, Pieces(b"x"), sha256=None)
     assert told == [needs_manifest]

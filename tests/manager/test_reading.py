@@ -15,11 +15,13 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, capturedLogs
 
+from s3proxy.backend.breaker import Patience
 from s3proxy.errors import (
     BackendError,
     BackendMismatch,
     BackendMissing,
     BackendRefused,
+    BackendThrottled,
     BackendUnavailable,
     InternalError,
     NoSuchKey,
@@ -27,6 +29,7 @@ from s3proxy.errors import (
     StoreUnavailable,
 )
 from s3proxy.manager.reading import AHEAD_BYTES, ObjectReader, part_readers
+from s3proxy.manager.routing import NothingKnown
 from s3proxy.model import Copy, ObjectInfo, Part, StoredObject
 from tests.fakes.backend import CHUNK_BYTES, Kept
 from tests.manager.conftest import GRACE_SECONDS, Stage, WatchedBackend
@@ -98,7 +101,7 @@ def test_part_readers(sizes: Sequence[int], cut: tuple[int, int]) -> None:
         offset = sum(each.size_bytes for each in parts)
         parts.append(Part(f"p{number}", number, offset, size, "md5", ()))
     start, end = (min(each, sum(sizes)) for each in sorted(cut))
-    runs = part_readers(tuple(parts), start, end, {})
+    runs = part_readers(tuple(parts), start, end, {}, NothingKnown())
     assert all(0 <= run.start < run.end <= run.part.size_bytes for run in runs)
     places = [
         place
@@ -389,8 +392,78 @@ async def test_a_part_forgives_what_another_met(stage: Stage) -> None:
         part(stage, b"second", number=2, offset=5),
     )
     stage.one.fail("read", broke_off)
+    stage.two.fail("read", None, None, broke_off)
     assert await whole(stage, found) == b"firstsecond"
     assert [copy for copy, _, _ in stage.one.gets] == ["one-1", "one-2"]
+    assert [copy for copy, _, _ in stage.two.gets] == ["two-1", "two-2"]
+
+
+# Which copy first ---
+
+
+@ensureDeferred
+async def test_the_copy_that_answers_fastest_comes_first(stage: Stage) -> None:
+    """Until it is slower; what was measured long ago is measured again."""
+    found = stored(part(stage, b"data"))
+
+    async def read_within(**seconds: float) -> str:
+        asked = {"one": stage.one.calls["open_get"], "two": stage.two.calls["open_get"]}
+        holds = {name: getattr(stage, name).hold("open_get") for name in seconds}
+        reading = Deferred.fromCoroutine(whole(stage, found))
+        for backend in (stage.one, stage.two):
+            if backend.calls["open_get"] > asked[backend.name]:
+                name = backend.name
+        stage.clock.advance(seconds[name])
+        holds[name]()
+        assert await reading == b"data"
+        stage.one.forget("open_get")
+        stage.two.forget("open_get")
+        return name
+
+    # Each is measured once.
+    first = [await read_within(one=1.0, two=0.1) for _ in range(4)]
+    assert first == ["one", "two", "two", "two"]
+    # It slows down: its mean goes past the other's.
+    later = [await read_within(one=0.1, two=5.0) for _ in range(2)]
+    assert later == ["two", "one"]
+    # The slow one's measurement fades.
+    many = [await read_within(one=1.0, two=0.01) for _ in range(300)]
+    assert "two" in many[-5:]
+
+
+@ensureDeferred
+async def test_copies_on_a_sick_backend_come_last(stage: Stage) -> None:
+    """It is not asked at all while its breaker is open, and asked again after that."""
+    found = stored(part(stage, b"data"))
+    stage.one.is_down = True
+    patience = Patience()
+    for _ in range(patience.failures):
+        assert await whole(stage, found) == b"data"
+        stage.clock.advance(patience.doubt_seconds)
+    asked = stage.one.calls["open_get"]
+    stage.two.is_down = True
+    with pytest.raises(ServiceUnavailable):
+        await whole(stage, found)
+    assert stage.one.calls["open_get"] <= asked + 1
+    stage.one.is_down = False
+    stage.clock.advance(patience.longest_wait_seconds)
+    assert await whole(stage, found) == b"data"
+
+
+@ensureDeferred
+async def test_a_backend_that_wants_a_pause_is_given_it(stage: Stage) -> None:
+    """The only copy's read waits for it, where it is short."""
+    found = stored(part(stage, b"data", on="one"))
+    throttled = BackendThrottled("one", "503 SlowDown", retry_after_seconds=2.0)
+    stage.one.fail("open_get", throttled)
+    with pytest.raises(ServiceUnavailable):
+        await whole(stage, found)
+    reading = Deferred.fromCoroutine(whole(stage, found))
+    stage.clock.advance(1.9)
+    assert (reading.called, stage.one.calls["open_get"]) == (False, 1)
+    stage.clock.advance(0.1)
+    assert await reading == b"data"
+    assert stage.clock.getDelayedCalls() == []
 
 
 # None at all ---

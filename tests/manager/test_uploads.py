@@ -201,14 +201,14 @@ async def test_a_backend_breaks_off_a_large_part(stage: UploadStage) -> None:
 async def test_a_commit_of_unknown_outcome(stage: UploadStage, stands: bool) -> None:
     """Rule 10: 200 where the part is there, else 503 and it is given up."""
     upload_id = await stage.create()
-    inner = stage.upload_ledger.commit_part
+    inner = stage.upload_ledger.commit_part_copies
 
     async def commit_part(*args: object) -> object:
         if stands:
             await inner(*args)  # type: ignore[arg-type]
         raise OutcomeUnknown("lost")
 
-    stage.upload_ledger.commit_part = commit_part  # type: ignore[method-assign,assignment]
+    stage.upload_ledger.commit_part_copies = commit_part  # type: ignore[method-assign,assignment]
     if stands:
         part = await stage.put_part(upload_id, 3, SMALL)
         assert (part.part_number, part.etag) == (3, md5(SMALL))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from attrs import evolve
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
+from s3proxy.backend.breaker import Patience
 from s3proxy.errors import (
     BackendError,
     BackendFull,
@@ -32,9 +34,10 @@ from s3proxy.errors import (
     StoreUnavailable,
     XAmzContentSHA256Mismatch,
 )
-from s3proxy.manager.ports import CopyState, NewObject
-from s3proxy.manager.writing import KEPT_BYTES, SICK_SECONDS
-from s3proxy.model import Claim, ObjectInfo, WriteConditions
+from s3proxy.manager.ports import CopyState, MadeCopy, NewObject
+from s3proxy.manager.writing import KEPT_BYTES
+from s3proxy.model import ObjectInfo, WriteConditions
+from s3proxy.plan.placement import Target
 from s3proxy.s3.operation import PutObject
 from tests.fakes.ledger import MemoryLedger
 from tests.manager.conftest import LEASE_SECONDS, Pieces, Stage
@@ -179,9 +182,73 @@ async def test_a_backend_that_failed_is_asked_last(stage: Stage) -> None:
         await put(stage, large_op(), *LARGE)
     await put(stage, large_op(), *LARGE)
     assert len(stage.two.objects) == 1
-    stage.clock.advance(SICK_SECONDS)
+    stage.clock.advance(Patience().doubt_seconds)
     await put(stage, large_op(), *LARGE)
     assert len(stage.one.objects) == 1
+
+
+@ensureDeferred
+async def test_a_backend_that_fails_again_and_again_is_not_asked(stage: Stage) -> None:
+    """Until its wait is over; where nobody else takes writes, 503 without a call."""
+    patience = Patience()
+    stage.two.is_down = True
+    for _ in range(patience.failures):
+        stage.one.fail("finish", BackendUnavailable("one", "busy"))
+        with pytest.raises(ServiceUnavailable):
+            await put(stage, small_op(), SMALL)
+    calls = stage.one.calls["open_put"], stage.two.calls["open_put"]
+    body = Pieces(SMALL)
+    with pytest.raises(ServiceUnavailable):
+        await stage.writer.put(small_op(), body, sha256=None)
+    assert (stage.one.calls["open_put"], stage.two.calls["open_put"]) == calls
+    assert body.reads == 0
+    stage.clock.advance(patience.first_wait_seconds)
+    await put(stage, small_op(), SMALL)
+    assert len(stage.one.objects) == 1
+
+
+@ensureDeferred
+async def test_no_room_but_on_a_backend_that_is_not_asked(stage: Stage) -> None:
+    """503, not 507: there may be room once it is well."""
+    stage.ledger.limits["two"] = 1
+    for _ in range(Patience().failures):
+        stage.one.fail("finish", BackendUnavailable("one", "busy"))
+        with pytest.raises(ServiceUnavailable):
+            await put(stage, small_op(), SMALL)
+    with pytest.raises(ServiceUnavailable, match="that have room"):
+        await put(stage, small_op(), SMALL)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        [Target("one", max_object_size=len(SMALL) - 1), Target("two")],
+        [Target("one", is_read_only=True), Target("two")],
+    ],
+    ids=["too large", "read only"],
+)
+@ensureDeferred
+async def test_a_backend_that_takes_no_such_body(
+    stage: Stage, targets: list[Target]
+) -> None:
+    """It is passed over; where no other is, 507 before the body."""
+    stage.router.targets = targets
+    await put(stage, small_op(), SMALL)
+    assert (len(stage.one.objects), len(stage.two.objects)) == (0, 1)
+    stage.router.targets = targets[:1]
+    body = Pieces(SMALL)
+    with pytest.raises(InsufficientStorage, match="max_object_size"):
+        await stage.writer.put(small_op(), body, sha256=None)
+    assert body.reads == 0
+
+
+@ensureDeferred
+async def test_spread(stage: Stage) -> None:
+    """What this process claimed counts before the next snapshot of the ledger."""
+    stage.router._strategy = "spread"
+    for number in range(4):
+        await put(stage, evolve(small_op(), key=f"k{number}"), SMALL)
+    assert (len(stage.one.objects), len(stage.two.objects)) == (2, 2)
 
 
 @ensureDeferred
@@ -621,19 +688,16 @@ class Unknowing(Stage):
     async def then(self) -> None:
         """What happens before anybody settles."""
 
-    async def commit(
+    async def commit_copies(
         self,
-        claim: Claim,
+        made: Sequence[MadeCopy],
         new: NewObject,
         conditions: WriteConditions,
-        backend_etag: str | None,
-        version_id: str | None,
+        least: int,
     ) -> ObjectInfo:
         """In place of the ledger's."""
         if self.stands:
-            await MemoryLedger.commit(
-                self.ledger, claim, new, conditions, backend_etag, version_id
-            )
+            await MemoryLedger.commit_copies(self.ledger, made, new, conditions, least)
         await self.then()
         raise OutcomeUnknown("the connection broke")
 
@@ -642,7 +706,7 @@ class Unknowing(Stage):
 def unknowing() -> Unknowing:
     """A stage whose commits end in the unknown."""
     stage = Unknowing()
-    stage.ledger.commit = stage.commit  # type: ignore[method-assign]
+    stage.ledger.commit_copies = stage.commit_copies  # type: ignore[method-assign]
     return stage
 
 

@@ -49,7 +49,7 @@ class UploadStage(Stage):
         """The ledger, with two backends without limits."""
         return ManifestLedger(
             self.clock,
-            {"one": 0, "two": 0},
+            dict.fromkeys(self.names, 0),
             lease_seconds=LEASE_SECONDS,
             grace_seconds=GRACE_SECONDS,
         )

@@ -97,6 +97,7 @@ class Database:
         text = statements()
         assert self.sql(text["unreadable_objects"]) == []
         assert self.sql(text["strays"]) == []
+        assert self.sql(text["miscounted_parts"]) == []
 
     def check_sums(self) -> None:
         """I3 alone."""

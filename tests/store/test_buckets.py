@@ -23,8 +23,7 @@ from s3proxy.manager.upload_ports import NewUpload
 from s3proxy.model import Claim, CompletedPart, ObjectInfo, PartInfo, WriteConditions
 from s3proxy.store.buckets import PostgresBuckets
 from s3proxy.store.janitor import Janitor
-from s3proxy.store.ledger import PostgresLedger
-from s3proxy.store.uploads import PostgresUploads
+from tests.one_copy import PostgresLedger, PostgresUploads
 from tests.store.conftest import Database, MakePool, until
 from tests.store.test_races import ANY, Session, at_once, kinds, waits
 

@@ -6,8 +6,8 @@ from pytest_twisted import ensureDeferred
 
 from s3proxy.model import WriteConditions
 from s3proxy.store.janitor import Janitor
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
+from tests.one_copy import PostgresLedger
 from tests.store.conftest import Database
 
 ANY = WriteConditions()

@@ -13,8 +13,9 @@ from s3proxy.errors import OutcomeUnknown, StoreError, StoreUnavailable
 from s3proxy.manager.ports import NewObject
 from s3proxy.model import Claim, Copy, WriteConditions
 from s3proxy.store.janitor import Due, Janitor
-from s3proxy.store.ledger import PostgresLedger, interval
+from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
+from tests.one_copy import PostgresLedger
 from tests.store.conftest import Database
 
 ANY = WriteConditions()

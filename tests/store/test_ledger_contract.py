@@ -12,7 +12,6 @@ from twisted.internet.task import Clock
 
 from s3proxy.manager.ports import CopyState
 from s3proxy.store.janitor import Janitor
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
 from tests.contracts.ledger import (
     GRACE_SECONDS,
@@ -26,6 +25,7 @@ from tests.contracts.ledger import (
     listings,
 )
 from tests.fakes.ledger import MemoryLedger
+from tests.one_copy import PostgresLedger
 from tests.store.conftest import Database
 
 

@@ -21,7 +21,7 @@ from s3proxy.errors import (
 from s3proxy.manager.ports import CopyState, NewObject
 from s3proxy.model import Claim, Deleted, Doomed, ObjectInfo, WriteConditions
 from s3proxy.store.janitor import Janitor
-from s3proxy.store.ledger import PostgresLedger
+from tests.one_copy import PostgresLedger
 from tests.store.conftest import Database, MakePool, until
 
 ANY = WriteConditions()

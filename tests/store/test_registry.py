@@ -10,15 +10,17 @@ from pytest_twisted import ensureDeferred
 
 from s3proxy.errors import BucketAlreadyExists, OutcomeUnknown, StoreUnavailable
 from s3proxy.model import WriteConditions
+from s3proxy.plan.placement import Fill
 from s3proxy.store.buckets import PostgresBuckets
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
+from s3proxy.store.quotas import PostgresQuotas
 from s3proxy.store.registry import (
     BackendEntry,
     BackendMoved,
     BucketTaken,
     Registry,
 )
+from tests.one_copy import PostgresLedger
 from tests.store.conftest import Database
 from tests.store.test_ledger import BrokenPool
 
@@ -186,3 +188,12 @@ async def test_failures(why: Exception) -> None:
     """The start fails with one kind of error, and its reason."""
     with pytest.raises(StoreUnavailable, match=str(why)):
         await Registry(BrokenPool(why)).register([ONE], ())
+
+
+@ensureDeferred
+async def test_how_full_they_are(db: Database, registry: Registry, pool: Pool) -> None:
+    """What is charged, and the limit."""
+    await registry.register([ONE, TWO], ())
+    await use(pool, "two")
+    fills = await PostgresQuotas(pool).fills()
+    assert fills == {"one": Fill(0, 100), "two": Fill(7, 0)}

@@ -35,9 +35,7 @@ from s3proxy.errors import (
 from s3proxy.manager.ports import CopyState
 from s3proxy.model import Claim, Completed, CompletedPart, PartInfo
 from s3proxy.store.janitor import Janitor
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
-from s3proxy.store.uploads import PostgresUploads
 from tests.blocking import blocking, wait
 from tests.contracts.ledger import (
     ANY,
@@ -63,6 +61,7 @@ from tests.contracts.uploads import (
     whole_etag,
 )
 from tests.fakes.uploads import ManifestLedger, MemoryUploads
+from tests.one_copy import PostgresLedger, PostgresUploads
 from tests.store.conftest import Database, MakePool
 from tests.store.test_ledger_contract import MemoryWorld, PostgresWorld
 from tests.store.test_races import at_once, kinds

@@ -39,9 +39,11 @@ from s3proxy.jobs.expiring import Expirer
 from s3proxy.manager.copying import Copies
 from s3proxy.manager.leases import Leases
 from s3proxy.manager.objects import Objects
+from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
 from s3proxy.model import Completed, CompletedPart, WriteConditions
+from s3proxy.plan.placement import Target
 from s3proxy.s3.copies import CopyObject, CopySource, UploadPartCopy
 from s3proxy.s3.operation import PutObject
 from s3proxy.s3.uploads import (
@@ -53,14 +55,13 @@ from s3proxy.s3.uploads import (
 )
 from s3proxy.store.dsn import connection_arguments
 from s3proxy.store.janitor import Janitor
-from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
 from s3proxy.store.schema import schema_text
 from s3proxy.store.statements import statements
-from s3proxy.store.uploads import PostgresUploads
 from tests.blocking import blocking, wait
 from tests.daemon import SHORT_LEDGER, Daemon
 from tests.fakes.backend import MemoryBackend
+from tests.one_copy import PostgresLedger, PostgresUploads
 from tests.servers import PostgresServer
 from tests.system.wire import Client, make_body
 
@@ -116,7 +117,7 @@ class Proxy:
             self.ledger,
             leases,
             self.backends,
-            list(LIMITS),
+            Router([Target(name) for name in LIMITS]),
             "installation",
             reactor.seconds,
             lambda backend: None,

@@ -46,3 +46,16 @@ SELECT held.bucket, b.owner FROM held
 
 -- name: installation_id
 SELECT installation_id FROM installation
+
+-- name: fills
+SELECT q.backend_name, q.bytes_used, q.bytes_limit FROM backend_quotas q
+
+-- name: settled_fills
+-- With what is to be deleted, and claims: few rows, by the index of what is not live.
+SELECT q.backend_name, q.bytes_used, q.bytes_limit,
+       coalesce(sum(l.size_bytes) FILTER (WHERE l.state <> 'claimed'), 0)::bigint,
+       coalesce(sum(l.size_bytes) FILTER (WHERE l.state = 'claimed'), 0)::bigint
+  FROM backend_quotas q
+  LEFT JOIN object_locations l ON l.backend_name = q.backend_name AND l.state <> 'live'
+ GROUP BY q.backend_name
+ ORDER BY q.backend_name

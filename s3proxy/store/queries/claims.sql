@@ -13,8 +13,19 @@ UPDATE object_locations
  WHERE copy_id = %(copy_id)s::text AND state = 'claimed'
 RETURNING copy_id
 
--- name: state
-SELECT state FROM object_locations WHERE copy_id = %(copy_id)s::text
+-- name: abandon_all
+-- In the order in which a commit locks them.
+WITH held AS MATERIALIZED (
+    SELECT l.copy_id FROM object_locations l
+     WHERE l.copy_id = ANY (%(copy_ids)s::text[])
+     ORDER BY l.copy_id FOR UPDATE)
+UPDATE object_locations l
+   SET state = 'abandoned', due_at = clock_timestamp(), delete_twice = true
+  FROM held WHERE l.copy_id = held.copy_id AND l.state = 'claimed'
+RETURNING l.copy_id
+
+-- name: states
+SELECT state FROM object_locations WHERE copy_id = ANY (%(copy_ids)s::text[])
 
 -- name: reap
 SELECT ledger_reap(%(limit)s::integer, %(lease)s::interval)

@@ -10,16 +10,19 @@ RETURNING upload_id
 
 -- name: claim_part
 SELECT outcome, o_copy_id, o_part_id, o_backend_name, o_backend_key
-  FROM ledger_claim_part(%(backends)s::text[], %(upload_id)s::text, %(bucket)s::text,
-                         %(key)s::text, %(opaque)s::boolean, %(part_number)s::integer,
-                         %(size_bytes)s::bigint, %(lease)s::interval)
+  FROM ledger_claim_part_copies(%(backends)s::text[], %(upload_id)s::text,
+                                %(bucket)s::text, %(key)s::text, %(opaque)s::boolean,
+                                %(part_number)s::integer, %(size_bytes)s::bigint,
+                                %(lease)s::interval, %(least)s::integer,
+                                %(most)s::integer)
 
 -- name: commit_part
 SELECT outcome, o_last_modified
-  FROM ledger_commit_part(%(copy_id)s::text, %(upload_id)s::text,
-                          %(part_number)s::integer, %(size_bytes)s::bigint,
-                          %(md5)s::text, %(checksums)s::jsonb, %(backend_etag)s::text,
-                          %(version_id)s::text)
+  FROM ledger_commit_part_copies(%(copy_ids)s::text[], %(backend_etags)s::text[],
+                                 %(version_ids)s::text[], %(least)s::integer,
+                                 %(upload_id)s::text, %(part_number)s::integer,
+                                 %(size_bytes)s::bigint, %(md5)s::text,
+                                 %(checksums)s::jsonb)
 
 -- name: complete
 SELECT outcome, o_part, o_answer

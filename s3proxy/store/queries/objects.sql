@@ -1,18 +1,21 @@
 -- name: claim
 SELECT outcome, o_copy_id, o_part_id, o_backend_name, o_backend_key
-  FROM ledger_claim(%(backends)s::text[], %(bucket)s::text, %(key)s::text,
-                    %(opaque)s::boolean, %(size_bytes)s::bigint, %(lease)s::interval,
-                    %(if_match)s::text[], %(if_none_match)s::text[])
+  FROM ledger_claim_copies(%(backends)s::text[], %(bucket)s::text, %(key)s::text,
+                           %(opaque)s::boolean, %(size_bytes)s::bigint,
+                           %(lease)s::interval, %(if_match)s::text[],
+                           %(if_none_match)s::text[], %(least)s::integer,
+                           %(most)s::integer)
 
 -- name: commit
 SELECT outcome, o_object_id, o_last_modified
-  FROM ledger_commit(%(copy_id)s::text, %(bucket)s::text, %(key)s::text,
-                     %(size_bytes)s::bigint, %(md5)s::text, %(content_type)s::text,
-                     %(headers)s::jsonb, %(user_metadata)s::jsonb,
-                     %(checksums)s::jsonb, %(backend_etag)s::text,
-                     %(version_id)s::text, %(if_match)s::text[],
-                     %(if_none_match)s::text[], %(grace)s::interval,
-                     %(needs_manifest)s::boolean, %(tags)s::jsonb)
+  FROM ledger_commit_copies(%(copy_ids)s::text[], %(backend_etags)s::text[],
+                            %(version_ids)s::text[], %(least)s::integer,
+                            %(bucket)s::text, %(key)s::text, %(size_bytes)s::bigint,
+                            %(md5)s::text, %(content_type)s::text, %(headers)s::jsonb,
+                            %(user_metadata)s::jsonb, %(checksums)s::jsonb,
+                            %(if_match)s::text[], %(if_none_match)s::text[],
+                            %(grace)s::interval, %(needs_manifest)s::boolean,
+                            %(tags)s::jsonb)
 
 -- name: delete
 SELECT ledger_delete_if(%(bucket)s::text, %(key)s::text, %(if_match)s::text[],

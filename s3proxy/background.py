@@ -1,0 +1,167 @@
+"""
+The jobs that keep the pool of backends as it should be: a part of the composition root.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from twisted.internet.interfaces import IReactorTime
+
+from s3proxy.backend.guarded import GuardedBackend, Health
+from s3proxy.config import BackendConfig, Config, ReplicationConfig
+from s3proxy.foundation import Foundation
+from s3proxy.jobs.events import PoolEvents, Unheard
+from s3proxy.jobs.pacing import Pace
+from s3proxy.jobs.rebalancing import NAME, Rebalancer
+from s3proxy.jobs.replicating import Replicator
+from s3proxy.jobs.runner import Job
+from s3proxy.manager.replicating import Replicas
+from s3proxy.manager.routing import Router
+from s3proxy.manager.writing import Writer
+from s3proxy.plan.placement import Fill, Standing, Target
+from s3proxy.plan.rebalance import Balance
+from s3proxy.store.jobs import PostgresJobs
+from s3proxy.store.moving import PostgresMoving
+from s3proxy.store.quotas import PostgresQuotas
+from s3proxy.store.replicas import PostgresReplicas
+
+#: Between two looks at how full the backends are; claims of this process are added.
+FILLS_SECONDS = 5.0
+
+#: A part whose copy could not be made is tried again after this, at the soonest.
+HOLD_SECONDS = 60.0
+
+
+def process_name() -> str:
+    """Names this process to people who look at the table of jobs."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def targets(configs: Sequence[BackendConfig]) -> list[Target]:
+    """The backends as places for bytes, in order of preference."""
+    return [
+        Target(each.name, each.weight, each.max_object_size, each.read_only)
+        for each in configs
+    ]
+
+
+def pool_jobs(
+    config: Config,
+    foundation: Foundation,
+    backends: Mapping[str, GuardedBackend],
+    health: Health,
+    router: Router,
+    writer: Writer,
+    clock: IReactorTime,
+    monotonic: Callable[[], float],
+    events: PoolEvents | None = None,
+) -> list[Job]:
+    """
+    Replication, rebalancing, looks at how full backends are: what is configured.
+
+    :param events: Is told of each round.
+    """
+    heard: PoolEvents = Unheard() if events is None else events
+    pool = foundation.pool
+    replicas = Replicas(
+        PostgresReplicas(
+            pool,
+            config.ledger.lease_seconds,
+            config.ledger.grace_seconds,
+            HOLD_SECONDS,
+        ),
+        backends,
+        writer,
+        foundation.installation_id,
+        health,
+    )
+    jobs = []
+    if config.routing_strategy == "spread":
+        refresh = partial(router.refresh, PostgresQuotas(pool))
+        jobs.append(Job("read quotas", FILLS_SECONDS, refresh, clock, at_start=True))
+    if config.replication is not None:
+        names = [each.name for each in foundation.configs]
+        jobs.append(
+            _replicate(
+                config.replication, replicas, names, health, clock, monotonic, heard
+            )
+        )
+    if config.rebalance.enabled:
+        jobs.append(
+            _rebalance(
+                config,
+                foundation,
+                replicas,
+                router.targets,
+                health,
+                clock,
+                Pace(clock, monotonic, config.rebalance.max_bytes_per_second),
+                monotonic,
+                heard,
+            )
+        )
+    return jobs
+
+
+def _replicate(
+    config: ReplicationConfig,
+    replicas: Replicas,
+    names: Sequence[str],
+    health: Health,
+    clock: IReactorTime,
+    monotonic: Callable[[], float],
+    events: PoolEvents,
+) -> Job:
+    def keep() -> Sequence[str]:
+        # Where one has to go, not the one on a backend that answers.
+        return sorted(
+            names, key=lambda name: health.of_reads(name)[0] is Standing.RESTING
+        )
+
+    replicator = Replicator(
+        replicas, config.factor, config.batch_size, keep, monotonic, events
+    )
+    return Job(
+        "replicate",
+        config.worker_interval_seconds,
+        replicator.round,
+        clock,
+        at_start=True,
+    )
+
+
+def _rebalance(
+    config: Config,
+    foundation: Foundation,
+    replicas: Replicas,
+    targets: Sequence[Target],
+    health: Health,
+    clock: IReactorTime,
+    pace: Pace,
+    monotonic: Callable[[], float],
+    events: PoolEvents,
+) -> Job:
+    wanted = config.rebalance
+
+    def balance(fills: Mapping[str, Fill]) -> Balance:
+        return Balance(
+            targets, fills, wanted.strategy, wanted.threshold, health.of_writes
+        )
+
+    rebalancer = Rebalancer(
+        PostgresMoving(foundation.pool),
+        replicas,
+        PostgresJobs(foundation.pool, process_name()),
+        pace,
+        balance,
+        wanted.batch_size,
+        config.ledger.lease_seconds,
+        wanted.strategy,
+        monotonic,
+        events,
+    )
+    return Job(NAME, wanted.interval_seconds, rebalancer.round, clock)

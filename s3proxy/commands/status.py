@@ -1,0 +1,172 @@
+"""
+``status``: how full the backends are, and what the jobs did last.
+
+All of it is the ledger's word; no backend is asked, so it answers while they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, TextIO
+
+_BAR = 20
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+#: What jobs did is recorded now and then: a next run that has just passed is no news.
+_LATE = timedelta(minutes=2)
+
+
+class BackendFill(Protocol):
+    """``store.status.BackendFill``: bytes of one backend."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def used_bytes(self) -> int: ...
+    @property
+    def limit_bytes(self) -> int: ...
+    @property
+    def leaving_bytes(self) -> int: ...
+    @property
+    def claimed_bytes(self) -> int: ...
+
+
+class JobRow(Protocol):
+    """``store.jobs.JobRow``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def process(self) -> str | None: ...
+    @property
+    def started_at(self) -> datetime | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def is_good(self) -> bool | None: ...
+    @property
+    def result(self) -> str | None: ...
+    @property
+    def next_run_at(self) -> datetime | None: ...
+    @property
+    def taken_by(self) -> str | None: ...
+    @property
+    def now(self) -> datetime: ...
+
+
+class Status(Protocol):
+    """``store.status.Status``. Every method may raise StoreUnavailable."""
+
+    async def backends(self) -> Sequence[BackendFill]:
+        """Every backend that the ledger knows."""
+        ...
+
+    async def jobs(self) -> Sequence[JobRow]:
+        """What each kind of work did last, by name."""
+        ...
+
+    async def under_replicated(self, factor: int) -> tuple[int, int]:
+        """Parts with fewer live copies than that, and those of them without any."""
+        ...
+
+
+async def run(
+    status: Status, *, configured: Collection[str], factor: int, out: TextIO
+) -> int:
+    """
+    Print it.
+
+    :param configured: The backends of the configuration.
+    :param factor: ``replication.factor``.
+    :returns: 0.
+    :raises StoreUnavailable: The ledger cannot be read.
+    """
+    backends = await status.backends()
+    width = max((len(each.name) for each in backends), default=0)
+    for each in backends:
+        note = "" if each.name in configured else "; not configured"
+        out.write(f"{each.name.ljust(width)}  {describe(each)}{note}\n")
+    few, lost = await status.under_replicated(factor)
+    if few > lost:
+        out.write(f"{few - lost} parts of objects have fewer than {factor} copies\n")
+    if lost:
+        out.write(f"{lost} parts of objects have NO COPY: see s3proxy check\n")
+    out.write("\n")
+    _print_jobs(await status.jobs(), out)
+    return 0
+
+
+def describe(fill: BackendFill) -> str:
+    """A backend in one line."""
+    used, limit = fill.used_bytes, fill.limit_bytes
+    parts = [size(used)]
+    if limit:
+        share = used / limit
+        bar = "#" * min(round(share * _BAR), _BAR)
+        parts = [f"[{bar.ljust(_BAR, '.')}] {size(used)} of {size(limit)}, {share:.0%}"]
+    if fill.leaving_bytes:
+        parts.append(f"{size(fill.leaving_bytes)} to be deleted")
+    if fill.claimed_bytes:
+        parts.append(f"{size(fill.claimed_bytes)} claimed")
+    if limit and used > limit:
+        parts.append(
+            f"ABOVE ITS LIMIT by {size(used - limit)}: nothing is placed there"
+        )
+    return "; ".join(parts)
+
+
+def size(count_bytes: int) -> str:
+    """In a unit that people read."""
+    value, unit = float(count_bytes), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.1f} {_UNITS[unit]}" if unit else f"{count_bytes} bytes"
+
+
+def span(seconds: float) -> str:
+    """A length of time in a unit that people read."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _print_jobs(rows: Sequence[JobRow], out: TextIO) -> None:
+    if not rows:
+        out.write("no job has run yet\n")
+        return
+    lines = [("job", "last run", "took", "next run", "result")]
+    lines += [_job(row) for row in rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(4)]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+        out.write("  ".join([*cells, line[4]]).rstrip() + "\n")
+
+
+def _job(row: JobRow) -> tuple[str, str, str, str, str]:
+    at_work = f"at work: {row.taken_by}" if row.taken_by else ""
+    if row.started_at is None or row.seconds is None:
+        return row.name, "never", "", "", at_work
+    result = " ".join(f"{row.result or ''}".split())
+    if not row.is_good:
+        result = f"FAILED: {result}"
+    parts = [result, f"by {row.process}", at_work]
+    return (
+        row.name,
+        f"{span((row.now - row.started_at).total_seconds())} ago",
+        span(row.seconds),
+        _next(row),
+        "; ".join(part for part in parts if part),
+    )
+
+
+def _next(row: JobRow) -> str:
+    if row.next_run_at is None:
+        return ""
+    left = row.next_run_at - row.now
+    if left >= timedelta(0):
+        return f"in {span(left.total_seconds())}"
+    if row.taken_by or -left < _LATE:
+        return "now"
+    return f"OVERDUE by {span(-left.total_seconds())}"

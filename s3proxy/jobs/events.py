@@ -1,0 +1,75 @@
+"""What rounds of the pool's jobs have done, for whoever counts it."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from attrs import frozen
+
+#: Why a round of rebalancing moved nothing: no two backends differ by more than the
+#: threshold; or some do, and there is no copy that may be moved.
+Skipped = Literal["threshold", "empty_plan"]
+
+
+@frozen
+class ReplicationRound:
+    """
+    A round of replication.
+
+    :ivar seconds: How long it took.
+    :ivar is_good: Whether it came to its end; else what follows is what it did before.
+    :ivar made: Copies made, *bytes_made* in all.
+    :ivar failed: Copies that could not be made.
+    :ivar removed: Copies beyond the factor.
+    :ivar pending: Parts with too few copies after it; None where nobody knows.
+    """
+
+    seconds: float
+    is_good: bool
+    made: int = 0
+    bytes_made: int = 0
+    failed: int = 0
+    removed: int = 0
+    pending: int | None = None
+
+
+@frozen
+class RebalanceRound:
+    """
+    A round of rebalancing; *seconds* and *is_good* as above.
+
+    :ivar strategy: ``rebalance.strategy``.
+    :ivar moved: Copies moved, *bytes_moved* in all.
+    :ivar failed: Copies that could not be moved.
+    :ivar skipped: Why nothing was moved; None where something was, or was tried.
+    """
+
+    seconds: float
+    is_good: bool
+    strategy: str
+    moved: int = 0
+    bytes_moved: int = 0
+    failed: int = 0
+    skipped: Skipped | None = None
+
+
+class PoolEvents(Protocol):
+    """Is told of each round of this process as it ends."""
+
+    def replicated(self, done: ReplicationRound) -> None:
+        """Copies were made and removed."""
+        ...
+
+    def rebalanced(self, done: RebalanceRound) -> None:
+        """Copies were moved."""
+        ...
+
+
+class Unheard:
+    """Nobody counts."""
+
+    def replicated(self, done: ReplicationRound) -> None:
+        """See :class:`PoolEvents`."""
+
+    def rebalanced(self, done: RebalanceRound) -> None:
+        """See :class:`PoolEvents`."""
