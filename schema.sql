@@ -1788,3 +1788,14 @@ CREATE TABLE IF NOT EXISTS jobs (
     taken_by    text,
     taken_until timestamptz
 );
+
+-- 14. Traffic ----------------------------------------------------------------------------
+
+-- Requests by the minute, of all processes together, for the status page. No correctness
+-- rests on it: what a process had counted when it died is missing.
+CREATE TABLE IF NOT EXISTS traffic (
+    minute        timestamptz PRIMARY KEY,
+    requests      bigint NOT NULL,
+    client_errors bigint NOT NULL,
+    server_errors bigint NOT NULL
+);
