@@ -12,8 +12,10 @@ from functools import partial
 from twisted.internet.interfaces import IReactorTime
 
 from s3proxy.backend.guarded import GuardedBackend, Health
-from s3proxy.config import BackendConfig, Config, ReplicationConfig
+from s3proxy.config import Config, ReplicationConfig
 from s3proxy.foundation import Foundation
+from s3proxy.jobs.draining import NAME as DRAIN
+from s3proxy.jobs.draining import Drainer
 from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import NAME, Rebalancer
 from s3proxy.jobs.replicating import Replicator
@@ -23,6 +25,7 @@ from s3proxy.manager.routing import Router
 from s3proxy.manager.writing import Writer
 from s3proxy.plan.placement import Fill, Standing, Target
 from s3proxy.plan.rebalance import Balance
+from s3proxy.store.draining import PostgresDraining
 from s3proxy.store.jobs import PostgresJobs
 from s3proxy.store.moving import PostgresMoving
 from s3proxy.store.quotas import PostgresQuotas
@@ -31,6 +34,12 @@ from s3proxy.store.replicas import PostgresReplicas
 #: Between two looks at how full the backends are; claims of this process are added.
 FILLS_SECONDS = 5.0
 
+#: Between two looks whether a backend is to be drained.
+DRAIN_SECONDS = 5.0
+
+#: A drain whose process is gone is another one's after this.
+DRAIN_HOLD_SECONDS = 60.0
+
 #: A part whose copy could not be made is tried again after this, at the soonest.
 HOLD_SECONDS = 60.0
 
@@ -38,14 +47,6 @@ HOLD_SECONDS = 60.0
 def process_name() -> str:
     """Names this process to people who look at the table of jobs."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def targets(configs: Sequence[BackendConfig]) -> list[Target]:
-    """The backends as places for bytes, in order of preference."""
-    return [
-        Target(each.name, each.weight, each.max_object_size, each.read_only)
-        for each in configs
-    ]
 
 
 def pool_jobs(
@@ -58,7 +59,7 @@ def pool_jobs(
     clock: IReactorTime,
     monotonic: Callable[[], float],
 ) -> list[Job]:
-    """Replication, rebalancing, looks at how full backends are: what is configured."""
+    """Drains; and replication, rebalancing, looks at quotas, as configured."""
     pool = foundation.pool
     replicas = Replicas(
         PostgresReplicas(
@@ -72,7 +73,18 @@ def pool_jobs(
         foundation.installation_id,
         health,
     )
-    jobs = []
+    pace = Pace(clock, monotonic, config.rebalance.max_bytes_per_second)
+    factor = 1 if config.replication is None else config.replication.factor
+    drainer = Drainer(
+        PostgresDraining(pool, config.ledger.grace_seconds),
+        replicas,
+        PostgresJobs(pool, process_name()),
+        pace,
+        lambda size_bytes, without: router.place(size_bytes, without).order,
+        factor,
+        DRAIN_HOLD_SECONDS,
+    )
+    jobs = [Job(DRAIN, DRAIN_SECONDS, drainer.round, clock)]
     if config.routing_strategy == "spread":
         refresh = partial(router.refresh, PostgresQuotas(pool))
         jobs.append(Job("read quotas", FILLS_SECONDS, refresh, clock, at_start=True))
@@ -88,7 +100,7 @@ def pool_jobs(
                 router.targets,
                 health,
                 clock,
-                Pace(clock, monotonic, config.rebalance.max_bytes_per_second),
+                pace,
             )
         )
     return jobs
@@ -129,8 +141,9 @@ def _rebalance(
     wanted = config.rebalance
 
     def balance(fills: Mapping[str, Fill]) -> Balance:
+        taking = [t for t in targets if not fills.get(t.name, Fill()).is_draining]
         return Balance(
-            targets, fills, wanted.strategy, wanted.threshold, health.of_writes
+            taking, fills, wanted.strategy, wanted.threshold, health.of_writes
         )
 
     rebalancer = Rebalancer(

@@ -23,14 +23,14 @@ from twisted.logger import Logger
 
 from s3proxy.admission import Admission, open_admission
 from s3proxy.backend.guarded import GuardedBackend, Health
-from s3proxy.background import pool_jobs, process_name, targets
+from s3proxy.background import pool_jobs, process_name
 from s3proxy.banner import banner
 from s3proxy.commands.runner import exit_with
 from s3proxy.config import Config
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.keys import client_keys
 from s3proxy.errors import ConfigError, StoreError
-from s3proxy.foundation import Foundation, open_foundation, register
+from s3proxy.foundation import Foundation, open_foundation, register, targets
 from s3proxy.front import Front
 from s3proxy.jobs.collecting import Collector
 from s3proxy.jobs.expiring import Expirer

@@ -31,6 +31,8 @@ class BackendFill(Protocol):
     def leaving_bytes(self) -> int: ...
     @property
     def claimed_bytes(self) -> int: ...
+    @property
+    def is_draining(self) -> bool: ...
 
 
 class JobRow(Protocol):
@@ -110,6 +112,8 @@ def describe(fill: BackendFill) -> str:
         parts.append(f"{size(fill.leaving_bytes)} to be deleted")
     if fill.claimed_bytes:
         parts.append(f"{size(fill.claimed_bytes)} claimed")
+    if fill.is_draining:
+        parts.append("being drained")
     if limit and used > limit:
         parts.append(
             f"ABOVE ITS LIMIT by {size(used - limit)}: nothing is placed there"

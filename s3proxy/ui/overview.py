@@ -72,6 +72,8 @@ class OverviewPage:
             words.append(f"{size(fill.claimed_bytes)} claimed by writes under way")
         if fill.leaving_bytes:
             words.append(f"{size(fill.leaving_bytes)} to be deleted")
+        if fill.is_draining:
+            words.append("being drained")
         if fill.name not in self._configured:
             words.append("not in the configuration")
         return tags.div(
