@@ -1810,7 +1810,7 @@ CREATE TABLE IF NOT EXISTS traffic (
 
 -- 15. Draining ---------------------------------------------------------------------------
 
--- Rule 44: a live copy becomes garbage where its part has p_factor others. Returns whether
+-- Rule 45: a live copy becomes garbage where its part has p_factor others. Returns whether
 -- it did.
 CREATE OR REPLACE FUNCTION ledger_drop_copy(
     p_copy_id text, p_part_id text, p_factor integer, p_grace interval)

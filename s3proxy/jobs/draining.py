@@ -1,5 +1,5 @@
 """
-Moving everything off a backend (protocol, rules 41 and 44).
+Moving everything off a backend (protocol, rules 41 and 45).
 
 Which backends are being drained is in the ledger, so any process goes on with it, after
 a restart too; claims pass them over from the moment it is said. A move counts only if
