@@ -30,8 +30,15 @@ CREATE TABLE IF NOT EXISTS backend_quotas (
     location     text,
     bytes_limit  bigint      NOT NULL CHECK (bytes_limit >= 0),
     bytes_used   bigint      NOT NULL DEFAULT 0 CHECK (bytes_used >= 0),
+    -- Since when everything is to be moved off it (section 15), and what holds that up.
+    draining_since timestamptz,
+    drain_word     text,
     updated_at   timestamptz NOT NULL DEFAULT now()
 );
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE backend_quotas
+    ADD COLUMN IF NOT EXISTS draining_since timestamptz,
+    ADD COLUMN IF NOT EXISTS drain_word text;
 
 CREATE TABLE IF NOT EXISTS buckets (
     bucket     text        COLLATE "C" PRIMARY KEY,
@@ -359,9 +366,9 @@ BEGIN
     RETURN is_gone IS NOT TRUE;
 END $$;
 
--- The first backend with room for p_size, its quota row locked until the end of the
--- transaction; NULL if there is none. The lock makes claims on one backend take turns,
--- so no race takes a counter past its limit.
+-- The first backend with room for p_size that is not being drained, its quota row locked
+-- until the end of the transaction; NULL if there is none. The lock makes claims on one
+-- backend take turns, so no race takes a counter past its limit.
 CREATE OR REPLACE FUNCTION ledger_place(p_backends text[], p_size bigint)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -371,6 +378,7 @@ BEGIN
         PERFORM 1 FROM backend_quotas q
           WHERE q.backend_name = candidate
             AND (q.bytes_limit = 0 OR q.bytes_used + p_size <= q.bytes_limit)
+            AND q.draining_since IS NULL
             FOR NO KEY UPDATE;
         IF FOUND THEN
             RETURN candidate;
@@ -397,6 +405,7 @@ BEGIN
         SELECT q.backend_name FROM backend_quotas q
          WHERE q.backend_name = ANY (p_backends)
            AND (q.bytes_limit = 0 OR q.bytes_used + p_size <= q.bytes_limit)
+           AND q.draining_since IS NULL
          ORDER BY q.backend_name FOR NO KEY UPDATE) r;
     IF coalesce(cardinality(roomy), 0) < p_least THEN
         RETURN NULL;
@@ -1919,3 +1928,41 @@ CREATE TABLE IF NOT EXISTS jobs (
     taken_by    text,
     taken_until timestamptz
 );
+
+-- 14. Traffic ----------------------------------------------------------------------------
+
+-- Requests by the minute, of all processes together, for the status page. No correctness
+-- rests on it: what a process had counted when it died is missing.
+CREATE TABLE IF NOT EXISTS traffic (
+    minute        timestamptz PRIMARY KEY,
+    requests      bigint NOT NULL,
+    client_errors bigint NOT NULL,
+    server_errors bigint NOT NULL
+);
+
+-- 15. Draining ---------------------------------------------------------------------------
+
+-- Rule 45: a live copy becomes garbage where its part has p_factor others. Returns whether
+-- it did.
+CREATE OR REPLACE FUNCTION ledger_drop_copy(
+    p_copy_id text, p_part_id text, p_factor integer, p_grace interval)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    part object_parts;
+    others bigint;
+BEGIN
+    IF p_factor < 1 THEN
+        RAISE EXCEPTION 'every part keeps a copy, not %', p_factor;
+    END IF;
+    SELECT * INTO part FROM object_parts p WHERE p.part_id = p_part_id FOR UPDATE;
+    SELECT count(*) INTO others FROM object_locations l
+      WHERE l.part_id = p_part_id AND l.state = 'live' AND l.copy_id <> p_copy_id;
+    IF part.part_id IS NULL OR others < p_factor THEN
+        RETURN false;
+    END IF;
+    UPDATE object_locations
+       SET state = 'garbage', object_id = part.object_id,
+           due_at = clock_timestamp() + p_grace
+     WHERE copy_id = p_copy_id AND part_id = p_part_id AND state = 'live';
+    RETURN FOUND;
+END $$;

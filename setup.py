@@ -50,7 +50,11 @@ setup(
     # Said aloud, it makes an editable installation a plain entry in sys.path, so that
     # twistd finds the plugin of the checkout from any directory.
     package_dir={"": "."},
-    package_data={"s3proxy": ["py.typed"], "s3proxy.store": ["queries/*.sql"]},
+    package_data={
+        "s3proxy": ["py.typed"],
+        "s3proxy.store": ["queries/*.sql"],
+        "s3proxy.ui": ["*.css"],
+    },
     cmdclass={"build_py": BuildPy},
     entry_points={"console_scripts": ["s3proxy = s3proxy.cli:main"]},
     install_requires=[

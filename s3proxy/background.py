@@ -12,8 +12,10 @@ from functools import partial
 from twisted.internet.interfaces import IReactorTime
 
 from s3proxy.backend.guarded import GuardedBackend, Health
-from s3proxy.config import BackendConfig, Config, ReplicationConfig
+from s3proxy.config import Config, ReplicationConfig
 from s3proxy.foundation import Foundation
+from s3proxy.jobs.draining import NAME as DRAIN
+from s3proxy.jobs.draining import Drainer
 from s3proxy.jobs.events import PoolEvents, Unheard
 from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import NAME, Rebalancer
@@ -24,6 +26,7 @@ from s3proxy.manager.routing import Router
 from s3proxy.manager.writing import Writer
 from s3proxy.plan.placement import Fill, Standing, Target
 from s3proxy.plan.rebalance import Balance
+from s3proxy.store.draining import PostgresDraining
 from s3proxy.store.jobs import PostgresJobs
 from s3proxy.store.moving import PostgresMoving
 from s3proxy.store.quotas import PostgresQuotas
@@ -32,6 +35,12 @@ from s3proxy.store.replicas import PostgresReplicas
 #: Between two looks at how full the backends are; claims of this process are added.
 FILLS_SECONDS = 5.0
 
+#: Between two looks whether a backend is to be drained.
+DRAIN_SECONDS = 5.0
+
+#: A drain whose process is gone is another one's after this.
+DRAIN_HOLD_SECONDS = 60.0
+
 #: A part whose copy could not be made is tried again after this, at the soonest.
 HOLD_SECONDS = 60.0
 
@@ -39,14 +48,6 @@ HOLD_SECONDS = 60.0
 def process_name() -> str:
     """Names this process to people who look at the table of jobs."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def targets(configs: Sequence[BackendConfig]) -> list[Target]:
-    """The backends as places for bytes, in order of preference."""
-    return [
-        Target(each.name, each.weight, each.max_object_size, each.read_only)
-        for each in configs
-    ]
 
 
 def pool_jobs(
@@ -61,7 +62,7 @@ def pool_jobs(
     events: PoolEvents | None = None,
 ) -> list[Job]:
     """
-    Replication, rebalancing, looks at how full backends are: what is configured.
+    Drains; and replication, rebalancing, looks at quotas, as configured.
 
     :param events: Is told of each round.
     """
@@ -79,7 +80,18 @@ def pool_jobs(
         foundation.installation_id,
         health,
     )
-    jobs = []
+    pace = Pace(clock, monotonic, config.rebalance.max_bytes_per_second)
+    factor = 1 if config.replication is None else config.replication.factor
+    drainer = Drainer(
+        PostgresDraining(pool, config.ledger.grace_seconds),
+        replicas,
+        PostgresJobs(pool, process_name()),
+        pace,
+        lambda size_bytes, without: router.place(size_bytes, without).order,
+        factor,
+        DRAIN_HOLD_SECONDS,
+    )
+    jobs = [Job(DRAIN, DRAIN_SECONDS, drainer.round, clock)]
     if config.routing_strategy == "spread":
         refresh = partial(router.refresh, PostgresQuotas(pool))
         jobs.append(Job("read quotas", FILLS_SECONDS, refresh, clock, at_start=True))
@@ -99,7 +111,7 @@ def pool_jobs(
                 router.targets,
                 health,
                 clock,
-                Pace(clock, monotonic, config.rebalance.max_bytes_per_second),
+                pace,
                 monotonic,
                 heard,
             )
@@ -148,8 +160,9 @@ def _rebalance(
     wanted = config.rebalance
 
     def balance(fills: Mapping[str, Fill]) -> Balance:
+        taking = [t for t in targets if not fills.get(t.name, Fill()).is_draining]
         return Balance(
-            targets, fills, wanted.strategy, wanted.threshold, health.of_writes
+            taking, fills, wanted.strategy, wanted.threshold, health.of_writes
         )
 
     rebalancer = Rebalancer(

@@ -30,6 +30,7 @@ from s3proxy.config_model import (
     TelemetryConfig,
     TlsConfig,
     TracingConfig,
+    UiConfig,
     reserved_names,
 )
 from s3proxy.config_parse import Section, parse_yaml
@@ -51,6 +52,7 @@ __all__ = [
     "TelemetryConfig",
     "TlsConfig",
     "TracingConfig",
+    "UiConfig",
     "load",
 ]
 
@@ -83,6 +85,7 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
         telemetry=telemetry,
         ledger=_ledger(root.section("ledger")),
         multipart=_multipart(root.section("multipart")),
+        ui=_ui(root.section("ui")),
         routing_strategy=root.get("routing_strategy", values.strategy, "pack"),
         replication=(
             _replication(root.section("replication")) if "replication" in root else None
@@ -309,6 +312,19 @@ def _multipart(section: Section) -> MultipartConfig:
     )
     section.finish()
     return multipart
+
+
+def _ui(section: Section) -> UiConfig:
+    default = UiConfig()
+    ui = UiConfig(
+        enabled=section.get("enabled", values.boolean, default.enabled),
+        username=section.get("username", values.login_name, default.username),
+        password=section.get("password", values.password, None, secret=True),
+    )
+    if ui.enabled and "password" not in section:
+        section.problem("password", "is missing, and ui is enabled")
+    section.finish()
+    return ui
 
 
 def _replication(section: Section) -> ReplicationConfig:

@@ -316,6 +316,20 @@ class RebalanceConfig:
 
 
 @frozen
+class UiConfig:
+    """
+    The status page at ``/ui``.
+
+    :ivar username: For its own login.
+    :ivar password: None only where it is not enabled.
+    """
+
+    enabled: bool = False
+    username: str = "admin"
+    password: str | None = field(default=None, repr=False)
+
+
+@frozen
 class Config:
     """
     Everything.
@@ -337,6 +351,7 @@ class Config:
     telemetry: TelemetryConfig = TelemetryConfig()
     ledger: LedgerConfig = LedgerConfig()
     multipart: MultipartConfig = MultipartConfig()
+    ui: UiConfig = UiConfig()
     routing_strategy: Strategy = "pack"
     replication: ReplicationConfig | None = None
     rebalance: RebalanceConfig = RebalanceConfig()

@@ -72,6 +72,22 @@ def access_key(value: object) -> str:
     return result
 
 
+def login_name(value: object) -> str:
+    """Who logs in by HTTP's Basic authentication (RFC 7617): no colon."""
+    result = trimmed(value)
+    if ":" in result:
+        _unfit("text without ':'")
+    return result
+
+
+def password(value: object) -> str:
+    """What somebody types: eight characters at least."""
+    result = trimmed(value)
+    if len(result) < 8:
+        _unfit("at least 8 characters")
+    return result
+
+
 def word(value: object) -> str:
     """A short name: letters, digits, ``.``, ``_``, ``-``."""
     if not isinstance(value, str) or not _WORD.fullmatch(value):

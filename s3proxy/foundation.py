@@ -7,7 +7,7 @@ backend.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -16,14 +16,18 @@ import psycopg2
 from attrs import frozen
 
 from s3proxy.backend.client import S3Backend
+from s3proxy.commands import drain
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
 from s3proxy.errors import StoreError, StoreUnavailable
+from s3proxy.plan.placement import Target
 from s3proxy.store.adoption import Adoption
 from s3proxy.store.checks import Checks
 from s3proxy.store.connection import connect
+from s3proxy.store.draining import PostgresDraining
 from s3proxy.store.dsn import connection_arguments, resolved
+from s3proxy.store.moving import PostgresMoving
 from s3proxy.store.pool import Pool
 from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.registry import BackendEntry, Registry
@@ -159,6 +163,34 @@ async def open_status(
         yield Status(foundation.pool), frozenset(foundation.backends)
     finally:
         await foundation.close()
+
+
+@asynccontextmanager
+async def open_drain(
+    config: Config, *, reactor: Any
+) -> AsyncIterator[tuple[drain.Pool, frozenset[str]]]:
+    """What ``drain`` and ``remove`` need, and the configured names; closed after it."""
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        pool = drain.Pool(
+            PostgresDraining(foundation.pool, config.ledger.grace_seconds),
+            PostgresMoving(foundation.pool),
+            targets(foundation.configs),
+            config.routing_strategy,
+            1 if config.replication is None else config.replication.factor,
+            reactor,
+        )
+        yield pool, frozenset(foundation.backends)
+    finally:
+        await foundation.close()
+
+
+def targets(configs: Sequence[BackendConfig]) -> list[Target]:
+    """The backends as places for bytes, in order of preference."""
+    return [
+        Target(each.name, each.weight, each.max_object_size, each.read_only)
+        for each in configs
+    ]
 
 
 def _now() -> datetime:

@@ -23,14 +23,14 @@ from twisted.logger import Logger
 
 from s3proxy.admission import Admission, open_admission
 from s3proxy.backend.guarded import GuardedBackend, Health
-from s3proxy.background import pool_jobs, process_name, targets
+from s3proxy.background import pool_jobs, process_name
 from s3proxy.banner import banner
 from s3proxy.commands.runner import exit_with
 from s3proxy.config import Config, ReplicationConfig
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.keys import client_keys
 from s3proxy.errors import ConfigError, StoreError
-from s3proxy.foundation import Foundation, open_foundation, register
+from s3proxy.foundation import Foundation, open_foundation, register, targets
 from s3proxy.front import Front
 from s3proxy.jobs.collecting import Collector
 from s3proxy.jobs.expiring import Expirer
@@ -43,6 +43,7 @@ from s3proxy.manager.objects import Objects
 from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
+from s3proxy.pages import TALLY_SECONDS, make_pages
 from s3proxy.reload import Reloader, on_hang_up
 from s3proxy.store.bucket_tags import BucketTags
 from s3proxy.store.buckets import PostgresBuckets
@@ -51,7 +52,9 @@ from s3proxy.store.janitor import Janitor
 from s3proxy.store.jobs import PostgresJobs
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
+from s3proxy.store.traffic import Traffic
 from s3proxy.store.uploads import PostgresUploads
+from s3proxy.telemetry.traffic import Tally
 from s3proxy.web.assembly import Rooms, make_site
 from s3proxy.web.site import StreamingSite
 
@@ -292,6 +295,12 @@ class Daemon(Service):
             PostgresCors(pool),
             admission.directory,
         )
+        pages, tally = None, None
+        if self.config.ui.enabled:
+            pages = make_pages(self.config, foundation, objects)
+            tally = Tally(Traffic(pool).add)
+            count = Job("count requests", TALLY_SECONDS, tally.write_down, self.reactor)
+            self._jobs.jobs.append(count)
         return make_site(
             rooms,
             admission.authenticator,
@@ -301,6 +310,8 @@ class Daemon(Service):
             metrics_path=self._front.metrics_path,
             registry=self._front.registry,
             throttle=self._front.throttle,
+            pages=pages.answer if pages is not None else None,
+            tally=tally.note if tally is not None else None,
         )
 
     async def _warn_if_versioned(self, backend: Any) -> None:

@@ -64,6 +64,50 @@ class StatusOptions(_Common):
     )
 
 
+class _BackendOptions(_Common):
+    """A command about one backend, which is its argument."""
+
+    synopsis = "[options] BACKEND"
+    backend = ""
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Take options after the name, too, which getopt would stop at."""
+        given = list(sys.argv[1:] if options is None else options)
+        if given and not given[0].startswith("-"):
+            given.append(given.pop(0))
+        super().parseOptions(given)
+
+    def parseArgs(self, backend: str) -> None:  # type: ignore[override]
+        """The backend's name."""
+        self.backend = backend
+
+
+class DrainOptions(_BackendOptions):
+    """``drain``: move everything off a backend."""
+
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["dry-run", None, "Tell what would go where; change nothing."],
+        ["stop", None, "Take it back: the backend is as any other again."],
+        ["no-wait", None, "Begin, and do not wait for the end."],
+    ]
+    longdesc = (
+        "From now on nothing is written to BACKEND, and the daemons move what is there "
+        "to the others. Shows how far that is; can be broken off and run again. Exit "
+        "code 0: nothing is left (or --no-wait, --stop); 1: something holds it up, or "
+        "--dry-run found no place for some; 2: could not be done."
+    )
+
+
+class RemoveOptions(_BackendOptions):
+    """``remove``: forget an empty backend."""
+
+    longdesc = (
+        "Lets the ledger forget BACKEND, of which nothing is left, and which is not in "
+        "the configuration any more. Exit code 0: done; 1: something is left, and "
+        "told; 2: could not be done."
+    )
+
+
 class SyncOptions(_Common):
     """``sync``: take objects of a backend's bucket into the ledger."""
 
@@ -127,6 +171,8 @@ class Options(_Common):
         ("check", None, CheckOptions, "Compare the ledger with the backends."),
         ("status", None, StatusOptions, "Show quotas and background jobs."),
         ("sync", None, SyncOptions, "Take in the objects of a backend's bucket."),
+        ("drain", None, DrainOptions, "Move everything off a backend."),
+        ("remove", None, RemoveOptions, "Forget a backend that is empty."),
     ]
 
     configuration: Config
@@ -300,10 +346,40 @@ def make_command(
                 out=out,
             )
 
+    async def run_drain() -> int:
+        from s3proxy.commands import drain
+        from s3proxy.foundation import open_drain
+
+        async with open_drain(options.configuration, reactor=reactor) as (pool, _):
+            return await drain.run(
+                pool,
+                chosen.backend,
+                dry_run=bool(chosen["dry-run"]),
+                stop=bool(chosen["stop"]),
+                wait=not chosen["no-wait"],
+                out=out,
+            )
+
+    async def run_remove() -> int:
+        from s3proxy.commands import drain
+        from s3proxy.foundation import open_drain
+
+        async with open_drain(options.configuration, reactor=reactor) as (pool, names):
+            return await drain.remove(
+                pool.ledger, chosen.backend, configured=names, out=out
+            )
+
     name = str(options.subCommand)
+    commands = {
+        "check": run_check,
+        "status": run_status,
+        "sync": run_sync,
+        "drain": run_drain,
+        "remove": run_remove,
+    }
     return runner.CommandService(
         name,
-        {"check": run_check, "status": run_status, "sync": run_sync}[name],
+        commands[name],
         reactor=reactor,
         err=err,
         told=(BackendError, ConfigError, EmbeddedError, S3Error, StoreError),

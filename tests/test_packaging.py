@@ -23,7 +23,7 @@ def test_build_carries_all_that_is_read_at_run_time(tmp_path: Path) -> None:
     source = TOP / "s3proxy"
     wanted = {
         str(path.relative_to(TOP))
-        for suffix in ("py", "sql", "typed")
+        for suffix in ("py", "sql", "css", "typed")
         for path in source.rglob(f"*.{suffix}")
     }
     assert built == wanted | {

@@ -230,6 +230,19 @@ class TestOptions:
         with pytest.raises(usage.UsageError):
             parse(*arguments)
 
+    @pytest.mark.parametrize(
+        "order", [("oci", "--dry-run"), ("--dry-run", "oci"), ("oci", "--dry-run")]
+    )
+    def test_drain(self, order: tuple[str, str]) -> None:
+        """Options may stand before and after the name."""
+        chosen = parse("drain", *order).subOptions
+        assert chosen.backend == "oci" and chosen["dry-run"] and not chosen["stop"]
+
+    @pytest.mark.parametrize("wrong", [("drain",), ("drain", "a", "b"), ("remove",)])
+    def test_a_command_about_a_backend_wants_one(self, wrong: tuple[str, ...]) -> None:
+        with pytest.raises(usage.UsageError):
+            parse(*wrong)
+
     def test_sync(self) -> None:
         """One backend; a rebuild takes any number, of any number of installations."""
         chosen = parse("sync", "--backend", "oci", "--prefix", "photos/").subOptions

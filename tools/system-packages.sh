@@ -8,12 +8,13 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="curl openssl postgresql restic"
+PACKAGES="chromium curl openssl postgresql restic"
 CLIENTS=.venv-clients
 WHEELS="awscli s3cmd"
 PYTHON=${PYTHON:-python3}
 
 missing() {
+    command -v chromium >/dev/null || echo chromium
     command -v curl >/dev/null || echo curl
     command -v openssl >/dev/null || echo openssl
     command -v restic >/dev/null || echo restic

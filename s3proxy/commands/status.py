@@ -10,8 +10,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TextIO
 
+from s3proxy.wording import size, span
+
 _BAR = 20
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 #: What jobs did is recorded now and then: a next run that has just passed is no news.
 _LATE = timedelta(minutes=2)
@@ -30,6 +31,8 @@ class BackendFill(Protocol):
     def leaving_bytes(self) -> int: ...
     @property
     def claimed_bytes(self) -> int: ...
+    @property
+    def is_draining(self) -> bool: ...
 
 
 class JobRow(Protocol):
@@ -109,27 +112,13 @@ def describe(fill: BackendFill) -> str:
         parts.append(f"{size(fill.leaving_bytes)} to be deleted")
     if fill.claimed_bytes:
         parts.append(f"{size(fill.claimed_bytes)} claimed")
+    if fill.is_draining:
+        parts.append("being drained")
     if limit and used > limit:
         parts.append(
             f"ABOVE ITS LIMIT by {size(used - limit)}: nothing is placed there"
         )
     return "; ".join(parts)
-
-
-def size(count_bytes: int) -> str:
-    """In a unit that people read."""
-    value, unit = float(count_bytes), 0
-    while value >= 1024 and unit < len(_UNITS) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.1f} {_UNITS[unit]}" if unit else f"{count_bytes} bytes"
-
-
-def span(seconds: float) -> str:
-    """A length of time in a unit that people read."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _print_jobs(rows: Sequence[JobRow], out: TextIO) -> None:

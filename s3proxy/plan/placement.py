@@ -54,11 +54,13 @@ class Fill:
     :ivar used_bytes: All that is charged there, in every state.
     :ivar limit_bytes: 0: no limit.
     :ivar leaving_bytes: The share of *used_bytes* that is to be deleted.
+    :ivar is_draining: Nothing new goes there.
     """
 
     used_bytes: int = 0
     limit_bytes: int = 0
     leaving_bytes: int = 0
+    is_draining: bool = False
 
     @property
     def staying_bytes(self) -> int:

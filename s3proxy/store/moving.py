@@ -25,8 +25,8 @@ class PostgresMoving:
     async def fills(self) -> dict[str, Fill]:
         """See :class:`~s3proxy.jobs.rebalancing.Movable`."""
         return {
-            name: Fill(used, limit, leaving)
-            for name, used, limit, leaving, _claimed in await run_decided(
+            name: Fill(used, limit, leaving, is_draining)
+            for name, used, limit, leaving, _claimed, is_draining in await run_decided(
                 self.pool, "settled_fills"
             )
         }

@@ -18,6 +18,7 @@ class BackendFill:
     :ivar limit_bytes: 0: no limit.
     :ivar leaving_bytes: The share of *used_bytes* that is to be deleted.
     :ivar claimed_bytes: The share of *used_bytes* that may be on its way.
+    :ivar is_draining: Nothing new goes there, and what is there goes elsewhere.
     """
 
     name: str
@@ -25,6 +26,7 @@ class BackendFill:
     limit_bytes: int
     leaving_bytes: int
     claimed_bytes: int
+    is_draining: bool = False
 
 
 @define(eq=False)

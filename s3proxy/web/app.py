@@ -52,6 +52,8 @@ REGION = "us-east-1"
 # Operations differ in type; each handler takes the one that it is listed under.
 Handler = Callable[[Any, Body, Identity], Awaitable[Answer | Later]]
 Answerer = Callable[[S3Request], Awaitable[Answer]]
+#: Gets a target and the values of its Authorization header.
+Pages = Callable[[bytes, Sequence[str]], Awaitable[Answer]]
 
 _METHODS = frozenset(method.encode() for method in METHODS) | {b"OPTIONS"}
 _COPIES = (operation.CopyObject, operation.UploadPartCopy)
@@ -66,6 +68,8 @@ class App:
     :ivar gate: What lets an operation through.
     :ivar registry: What ``/metrics`` shows.
     :ivar domains: Below which a Host header names a bucket.
+    :ivar pages: What ``/ui`` shows.
+    :ivar tally: Is told the status of each answer that is S3's.
     """
 
     _authenticator: Authenticator
@@ -80,6 +84,8 @@ class App:
     _domains: Sequence[str]
     _cors: Cors
     _forms: Forms
+    _pages: Pages | None = None
+    _tally: Callable[[int], None] | None = None
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -95,6 +101,11 @@ class App:
         """Prometheus' exposition; routed to only where it is enabled."""
         return self._serve(request, self._metrics)
 
+    @klein.route("/ui")
+    def ui(self, request: S3Request) -> Deferred[None] | None:
+        """The operator's pages; routed to only where they are enabled."""
+        return self._serve(request, self._ui)
+
     @klein.route("/", branch=True)
     def s3(self, request: S3Request) -> Deferred[None] | None:
         """Everything else, from the raw target."""
@@ -104,13 +115,18 @@ class App:
         """Start to answer; the router finishes the request when the result fires."""
         self._drain.begin()
         work = Deferred.fromCoroutine(self._guard(request, answer))
-        work.addBoth(lambda _: self._drain.end())
+        work.addBoth(self._over, request)
         if work.called:
             return None
         # The router cancels this when the client leaves; the work goes on.
         door: Deferred[None] = Deferred()
         work.addCallback(door.callback)
         return door
+
+    def _over(self, _: object, request: S3Request) -> None:
+        self._drain.end()
+        if self._tally is not None and request.route == b"":
+            self._tally(request.code)
 
     async def _guard(self, request: S3Request, answer: Answerer) -> None:
         """Answer, whatever happens, or break the connection off."""
@@ -163,6 +179,12 @@ class App:
         assert self._registry is not None
         self._admit(request)
         return Answer.text(generate_latest(self._registry), CONTENT_TYPE_LATEST)
+
+    async def _ui(self, request: S3Request) -> Answer:
+        assert self._pages is not None
+        self._admit(request)
+        shown = request.requestHeaders.getRawHeaders("authorization", [])
+        return await self._pages(request.uri, shown)
 
     def _admit(self, request: S3Request) -> None:
         """

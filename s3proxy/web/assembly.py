@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from s3proxy.config_model import RateLimitConfig, ServerConfig
 from s3proxy.s3 import operation
-from s3proxy.web.app import App, Handler
+from s3proxy.web.app import App, Handler, Pages
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
@@ -66,6 +66,8 @@ def make_site(
     request_ids: Callable[[], str] = request_id,
     limits: Limits | None = None,
     throttle: Throttle | None = None,
+    pages: Pages | None = None,
+    tally: Callable[[int], None] | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -73,6 +75,8 @@ def make_site(
     :param now: Wall clock, aware.
     :param region: What clients are told.
     :param metrics_path: Where *registry* is shown; None = nowhere.
+    :param pages: What ``/ui`` and the paths below it show; None = they are S3's.
+    :param tally: Is told the status of each answer that is S3's.
     :param throttle: Who is let in; by default as *server* has it, without a rate limit.
     """
     limits = limits or Limits()
@@ -92,6 +96,8 @@ def make_site(
         server.domain,
         on_cors,
         Forms(authenticator, now, server.domain),
+        pages,
+        tally,
     )
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:
@@ -105,6 +111,7 @@ def make_site(
         drain=drain,
         throttle=throttle,
         routes=routes,
+        branches={b"/ui": b"ui"} if pages is not None else {},
         domains=server.domain,
     )
 

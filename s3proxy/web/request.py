@@ -34,6 +34,7 @@ class S3Request(server.Request):
 
     :ivar request_id: Names it in its answer and in the log.
     :ivar body: The body, from the moment the headers are complete.
+    :ivar route: What the router gets to see; b"" = S3.
     :ivar dispatched: A handler has been started.
     :ivar on_gone: Called once when the client is gone.
     :ivar more_headers: What every answer has, an error too.
@@ -46,6 +47,7 @@ class S3Request(server.Request):
     site: StreamingSite
     channel: S3Channel | None  # type: ignore[assignment]
     body: RequestBody
+    route = b""
     dispatched = False
     on_gone: Callable[[], None] | None = None
     kept_alive = False
@@ -113,7 +115,8 @@ class S3Request(server.Request):
         # The router sees one of a few constants; the application reads the raw target.
         self.prepath = []
         host = self.requestHeaders.getRawHeaders(b"host", [b""])[0]
-        self.postpath = [self.site.route_of(self.method, self.uri, host)]
+        self.route = self.site.route_of(self.method, self.uri, host)
+        self.postpath = [self.route]
         self.site.resource.render(self)
 
     def getRequestHostname(self) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web import http, server
@@ -39,12 +40,14 @@ class StreamingSite(server.Site):
         drain: Drain,
         throttle: Throttle,
         routes: Mapping[bytes, bytes],
+        branches: Mapping[bytes, bytes] = MappingProxyType({}),
         domains: Sequence[str] = (),
     ) -> None:
         """
         :param resource: The application.
         :param now: Wall clock, aware.
         :param routes: Targets that are not S3's, and the router's name for each.
+        :param branches: Paths that are not S3's with all that is below them.
         :param domains: Below which a host is a bucket's, and so has S3's targets only.
         """
         super().__init__(  # type: ignore[no-untyped-call]
@@ -61,6 +64,7 @@ class StreamingSite(server.Site):
         self.drain = drain
         self.throttle = throttle
         self._routes = routes
+        self._branches = branches
         self._domains = domains
 
     def buildProtocol(self, addr: IAddress | None) -> S3Channel | None:  # type: ignore[override]
@@ -77,9 +81,16 @@ class StreamingSite(server.Site):
         The one path segment that the router gets to see.
 
         Only the exact target, read, is reserved: the same name in another method, or
-        with a query, is a bucket's or a key's, and a bucket's host has keys only.
+        with a query, is a bucket's or a key's, and a bucket's host has keys only. Of a
+        branch it is the path, up to the query.
         """
-        route = self._routes.get(target, b"") if method in (b"GET", b"HEAD") else b""
+        route = b""
+        if method in (b"GET", b"HEAD"):
+            route = self._routes.get(target, b"")
+            for branch, name in self._branches.items():
+                path = target.partition(b"?")[0]
+                if path == branch or path.startswith(branch + b"/"):
+                    route = name
         if route and bucket_of(host.decode("latin-1"), self._domains):
             return b""
         return route

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import pytest_twisted
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,6 +16,7 @@ from s3proxy.errors import (
     StoreError,
     StoreUnavailable,
 )
+from s3proxy.web.answer import Answer
 from tests.web.conftest import Door, MakeDoor
 from tests.web.wire import request
 
@@ -56,6 +59,41 @@ class TestRoutes:
         answer = await door.ask("GET", target)
         assert answer.header("content-type") == "application/xml"
         assert answer.code in ("NoSuchBucket", "InvalidURI")
+
+    @pytest.mark.parametrize(
+        "target", ["/ui", "/ui/", "/ui?a=b", "/ui/browse?bucket=b"]
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_pages_have_all_that_is_below_their_path(
+        self, make_door: MakeDoor, target: str
+    ) -> None:
+        asked: list[tuple[bytes, Sequence[str]]] = []
+
+        async def pages(uri: bytes, shown: Sequence[str]) -> Answer:
+            asked.append((uri, shown))
+            return Answer.text(b"a page")
+
+        door = make_door(auth=TOKEN, pages=pages, domains=("s3.test",))
+        answer = await door.ask("GET", target, "Authorization: Basic Og==")
+        assert answer.body == b"a page"
+        assert asked == [(target.encode(), ["Basic Og=="])]
+        for method, other in (("PUT", target), ("GET", "/ui2"), ("GET", "/u%69")):
+            assert (await door.ask(method, other)).status == 403
+        wire = await door.connect()
+        wire.send(request("GET", target, host="unified.s3.test"))
+        assert (await wire.response()).status == 403
+
+    @pytest_twisted.ensureDeferred
+    async def test_without_pages_their_path_is_s3s(self, door: Door) -> None:
+        assert (await door.ask("GET", "/ui")).code == "NoSuchBucket"
+
+    @pytest_twisted.ensureDeferred
+    async def test_the_status_of_what_is_s3s_is_told(self, make_door: MakeDoor) -> None:
+        told: list[int] = []
+        door = make_door(tally=told.append)
+        for target in ("/health", "/unified?location", "/unified/none"):
+            await door.ask("GET", target)
+        assert told == [200, 404]
 
     @pytest_twisted.ensureDeferred
     async def test_other_methods_are_s3s(self, door: Door) -> None:

@@ -54,7 +54,8 @@ SELECT q.backend_name, q.bytes_used, q.bytes_limit FROM backend_quotas q
 -- With what is to be deleted, and claims: few rows, by the index of what is not live.
 SELECT q.backend_name, q.bytes_used, q.bytes_limit,
        coalesce(sum(l.size_bytes) FILTER (WHERE l.state <> 'claimed'), 0)::bigint,
-       coalesce(sum(l.size_bytes) FILTER (WHERE l.state = 'claimed'), 0)::bigint
+       coalesce(sum(l.size_bytes) FILTER (WHERE l.state = 'claimed'), 0)::bigint,
+       q.draining_since IS NOT NULL
   FROM backend_quotas q
   LEFT JOIN object_locations l ON l.backend_name = q.backend_name AND l.state <> 'live'
  GROUP BY q.backend_name

@@ -1,0 +1,1 @@
+"""The status page: what an operator sees in a browser, at ``/ui``."""
