@@ -40,6 +40,7 @@ from s3proxy.manager.manifesting import Manifests
 from s3proxy.manager.objects import Objects
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
+from s3proxy.metering import count_rounds, metered
 from s3proxy.reload import Reloader, on_hang_up
 from s3proxy.store.bucket_tags import BucketTags
 from s3proxy.store.buckets import PostgresBuckets
@@ -150,6 +151,7 @@ class Daemon(Service):
         config = self.config
         front = self._front = Front(config, reactor=self.reactor, now=_now)
         foundation = await open_foundation(config, reactor=self.reactor)
+        foundation = metered(foundation, front.metrics, front.throttle)
         self._foundation = foundation
         await register(foundation, self.accept_moved)
         bucket = config.server.virtual_bucket
@@ -159,7 +161,10 @@ class Daemon(Service):
         admission = await open_admission(config, foundation.registry, made, _now)
         self._site = self._make_site(foundation, admission)
         address: Any = front.open(self._site).getHost()
+        pool = foundation.pool
+        show = count_rounds(self._jobs, pool, front.metrics, self.reactor)
         self._jobs.start()
+        show()
         self.log.info(
             "serving bucket {bucket} on {scheme}{host}:{port} from {backends}",
             bucket=bucket,
@@ -278,6 +283,7 @@ class Daemon(Service):
             metrics_path=self._front.metrics_path,
             registry=self._front.registry,
             throttle=self._front.throttle,
+            watch=self._front.requests,
         )
 
     async def _warn_if_versioned(self, backend: Any) -> None:

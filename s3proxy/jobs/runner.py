@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from s3proxy.errors import StoreError
+from s3proxy.observe import NOBODY, RoundWatch
 
 #: How long a stop waits for a round under way.
 STOP_SECONDS = 5.0
@@ -28,6 +29,7 @@ class Job:
 
     :ivar name: For the log.
     :ivar failures: Rounds that ended with an exception, since the start.
+    :ivar watch: Is told of every round.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Job:
     _round: Callable[[], Awaitable[object]]
     _clock: IReactorTime
     failures: int = 0
+    watch: RoundWatch = NOBODY
     _loop: LoopingCall | None = None
     _current: Deferred[None] | None = None
     _log = Logger()
@@ -85,7 +88,7 @@ class Job:
 
     async def _once(self) -> None:
         try:
-            await self._round()
+            await self.watch.round(self.name, self._round())
         except StoreError as why:
             self.failures += 1
             self._log.warn("{job}: {why}", job=self.name, why=why)

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from s3proxy.config_model import RateLimitConfig, ServerConfig
 from s3proxy.s3 import operation
+from s3proxy.telemetry.requests import Requests
 from s3proxy.web.app import App, Handler
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.buckets import BucketHandlers
@@ -66,6 +67,7 @@ def make_site(
     request_ids: Callable[[], str] = request_id,
     limits: Limits | None = None,
     throttle: Throttle | None = None,
+    watch: Requests | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -73,6 +75,7 @@ def make_site(
     :param now: Wall clock, aware.
     :param region: What clients are told.
     :param metrics_path: Where *registry* is shown; None = nowhere.
+    :param watch: Counts what is done; None = nobody does.
     :param throttle: Who is let in; by default as *server* has it, without a rate limit.
     """
     limits = limits or Limits()
@@ -92,6 +95,7 @@ def make_site(
         server.domain,
         on_cors,
         Forms(authenticator, now, server.domain),
+        watch,
     )
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:
@@ -106,6 +110,7 @@ def make_site(
         throttle=throttle,
         routes=routes,
         domains=server.domain,
+        watch=watch,
     )
 
 

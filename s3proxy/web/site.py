@@ -10,6 +10,7 @@ from twisted.web import http, server
 from twisted.web.resource import IResource
 
 from s3proxy.s3.hosts import bucket_of
+from s3proxy.telemetry.requests import Requests
 from s3proxy.web.channel import S3Channel
 from s3proxy.web.drain import Drain
 from s3proxy.web.limits import Limits
@@ -23,6 +24,7 @@ class StreamingSite(server.Site):
 
     :ivar drain: What is at work; its ``drain`` ends it gracefully.
     :ivar throttle: Who is let in.
+    :ivar watch: Counts requests; None = nobody does.
     """
 
     protocol = S3Channel  # type: ignore[assignment]
@@ -40,6 +42,7 @@ class StreamingSite(server.Site):
         throttle: Throttle,
         routes: Mapping[bytes, bytes],
         domains: Sequence[str] = (),
+        watch: Requests | None = None,
     ) -> None:
         """
         :param resource: The application.
@@ -60,6 +63,7 @@ class StreamingSite(server.Site):
         self.limits = limits
         self.drain = drain
         self.throttle = throttle
+        self.watch = watch
         self._routes = routes
         self._domains = domains
 
