@@ -23,6 +23,7 @@ from s3proxy.config_model import (
     RateLimitConfig,
     ServerConfig,
 )
+from s3proxy.telemetry.requests import Requests
 from s3proxy.web.assembly import Rooms, make_site
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.directory import BucketDirectory
@@ -135,6 +136,7 @@ async def make_door(
         metrics_path: str | None = None,
         rate_limit: RateLimitConfig | None = None,
         domains: tuple[str, ...] = (),
+        watch: Requests | None = None,
         **server: Any,
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
@@ -162,6 +164,7 @@ async def make_door(
             request_ids=lambda: f"{next(ids):016X}",
             limits=limits,
             throttle=Throttle(config, rate_limit or RateLimitConfig(), clock),
+            watch=watch,
         )
         factory: IProtocolFactory = site
         if tls_by is not None:
