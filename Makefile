@@ -69,4 +69,4 @@ push:
 	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --push .
 
 clean:
-	rm -rf $(VENV) .venv-clients build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-clients .prometheus build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
