@@ -3,6 +3,6 @@
 from s3proxy import metering
 from s3proxy.cli import main
 
-metering.REFRESH_SECONDS = 0.2
+metering.REFRESH_SECONDS = metering.SAMPLE_SECONDS = 0.2
 
 main()
