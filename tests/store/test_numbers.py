@@ -12,8 +12,8 @@ from tests.store.conftest import Database, MakePool
 _FILL = """
 INSERT INTO objects (bucket, object_key, object_id, size_bytes, etag, last_modified,
                      manifest_due_at)
-SELECT 'b', 'k' || id, id, 20, 'e', now(), CASE id WHEN 'O2' THEN now() END
-  FROM unnest(ARRAY['O1', 'O2', 'O3']) AS id;
+SELECT 'b', 'k' || id, id, 20, etag, now(), CASE id WHEN 'O2' THEN now() END
+  FROM unnest(ARRAY['O1', 'O2', 'O3'], ARRAY['e', 'e-2', 'e-2']) AS o (id, etag);
 INSERT INTO object_parts (object_id, part_number, part_id, offset_bytes, size_bytes,
                           md5)
 VALUES ('O1', 1, 'P1', 0, 20, ''),                          -- plain, two copies
@@ -62,7 +62,9 @@ async def test_what_is_there(db: Database, make_pool: MakePool) -> None:
         Quota("three", 27, 7),
         Quota("two", 45, 0),
     ]
-    assert await numbers.counts() == Counts({"one": 3, "two": 2}, {"three": 1})
+    assert await numbers.counts() == Counts(
+        {"one": 3, "two": 2, "three": 0}, {"three": 1}
+    )
     found = {
         (each.backend, each.state): (each.count, each.size_bytes, each.late_count)
         for each in await numbers.unsettled()
