@@ -100,12 +100,12 @@ class RoundWatch(Protocol):
 class MoveWatch(Protocol):
     """Listens to rebalancing. A strategy is ``pack`` or ``spread``."""
 
-    def ran(self, strategy: str, outcome: Outcome, seconds: float) -> None:
-        """A run has ended."""
+    async def rebalancing(self, strategy: str, work: Awaitable[T]) -> T:
+        """Await a run that has something to move; its result is passed on."""
         ...
 
     def skipped(self, reason: str) -> None:
-        """Nothing was to be done: ``threshold`` or ``empty_plan``."""
+        """There was none, since nothing is to move: ``threshold``, ``empty_plan``."""
         ...
 
     def moved(self, strategy: str, size_bytes: int) -> None:
@@ -120,8 +120,8 @@ class MoveWatch(Protocol):
 class ReplicaWatch(Protocol):
     """Listens to replication."""
 
-    def ran(self, outcome: Outcome, seconds: float) -> None:
-        """A run has ended."""
+    async def replicating(self, work: Awaitable[T]) -> T:
+        """Await a run; its result, or its failure, is passed on."""
         ...
 
     def made(self) -> None:
@@ -130,10 +130,6 @@ class ReplicaWatch(Protocol):
 
     def failed(self) -> None:
         """A copy could not be made."""
-        ...
-
-    def pending(self, count: int) -> None:
-        """So many have fewer copies than they are to have; 0 when none has."""
         ...
 
 
@@ -160,8 +156,13 @@ class _Nobody:
         """See :class:`RoundWatch`."""
         return await work
 
-    def ran(self, *what: object, **named: object) -> None:
-        """See :class:`MoveWatch` and :class:`ReplicaWatch`."""
+    async def rebalancing(self, strategy: str, work: Awaitable[T]) -> T:
+        """See :class:`MoveWatch`."""
+        return await work
+
+    async def replicating(self, work: Awaitable[T]) -> T:
+        """See :class:`ReplicaWatch`."""
+        return await work
 
     def skipped(self, reason: str) -> None:
         """See :class:`MoveWatch`."""
@@ -176,9 +177,6 @@ class _Nobody:
         """See :class:`ReplicaWatch`."""
 
     def failed(self) -> None:
-        """See :class:`ReplicaWatch`."""
-
-    def pending(self, count: int) -> None:
         """See :class:`ReplicaWatch`."""
 
 

@@ -174,7 +174,7 @@ SECTIONS: tuple[tuple[str, tuple[Series, ...]], ...] = (
             _counter(
                 "s3proxy_rebalance_skipped_total",
                 "reason",
-                "Runs in which nothing was to be done: threshold (backends are filled "
+                "Looks after which there was no run: threshold (backends are filled "
                 "evenly enough), empty_plan (no move would help).",
             ),
             _gauge(

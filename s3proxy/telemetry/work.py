@@ -134,6 +134,7 @@ class Moves:
     """Matches :class:`s3proxy.observe.MoveWatch`."""
 
     def __init__(self, metrics: Metrics) -> None:
+        self._monotonic = metrics.monotonic
         self._copies = metrics.counter("s3proxy_rebalance_objects_moved_total")
         self._bytes = metrics.counter("s3proxy_rebalance_bytes_moved_total")
         self._runs = metrics.counter("s3proxy_rebalance_runs_total")
@@ -148,10 +149,17 @@ class Moves:
         for reason in ("threshold", "empty_plan"):
             self._skipped.labels(reason)
 
-    def ran(self, strategy: str, outcome: Outcome, seconds: float) -> None:
+    async def rebalancing(self, strategy: str, work: Awaitable[T]) -> T:
         """See :class:`~s3proxy.observe.MoveWatch`."""
-        self._runs.labels(strategy, outcome.value).inc()
-        self._seconds.labels(strategy).observe(seconds)
+        began = self._monotonic()
+        outcome = Outcome.ERROR
+        try:
+            result = await work
+            outcome = Outcome.SUCCESS
+            return result
+        finally:
+            self._runs.labels(strategy, outcome.value).inc()
+            self._seconds.labels(strategy).observe(self._monotonic() - began)
 
     def skipped(self, reason: str) -> None:
         """See :class:`~s3proxy.observe.MoveWatch`."""
@@ -171,7 +179,7 @@ class Replication:
     """Matches :class:`s3proxy.observe.ReplicaWatch`."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._pending = metrics.gauge("s3proxy_replication_pending")
+        self._monotonic = metrics.monotonic
         self._made = metrics.counter("s3proxy_replication_copies_created_total")
         self._failed = metrics.counter("s3proxy_replication_errors_total")
         self._seconds = metrics.histogram("s3proxy_replication_duration_seconds")
@@ -179,10 +187,17 @@ class Replication:
         for outcome in (Outcome.SUCCESS, Outcome.ERROR):
             self._runs.labels(outcome.value)
 
-    def ran(self, outcome: Outcome, seconds: float) -> None:
+    async def replicating(self, work: Awaitable[T]) -> T:
         """See :class:`~s3proxy.observe.ReplicaWatch`."""
-        self._runs.labels(outcome.value).inc()
-        self._seconds.observe(seconds)
+        began = self._monotonic()
+        outcome = Outcome.ERROR
+        try:
+            result = await work
+            outcome = Outcome.SUCCESS
+            return result
+        finally:
+            self._runs.labels(outcome.value).inc()
+            self._seconds.observe(self._monotonic() - began)
 
     def made(self) -> None:
         """See :class:`~s3proxy.observe.ReplicaWatch`."""
@@ -191,7 +206,3 @@ class Replication:
     def failed(self) -> None:
         """See :class:`~s3proxy.observe.ReplicaWatch`."""
         self._failed.inc()
-
-    def pending(self, count: int) -> None:
-        """See :class:`~s3proxy.observe.ReplicaWatch`."""
-        self._pending.set(count)

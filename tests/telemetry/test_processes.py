@@ -47,7 +47,8 @@ metrics.gauge("s3proxy_breaker_state").labels("b1", "read").set(used % 2)
 metrics.gauge("s3proxy_quota_bytes_used").labels("b1").set(used)
 metrics.gauge("s3proxy_ledger_last_refresh_timestamp_seconds").set(used)
 moves.moved("pack", 5)
-replication.pending(used)
+metrics.gauge("s3proxy_replication_pending").set(used)
+replication.made()
 metrics.sample()
 print("ready", flush=True)
 sys.stdin.read()
@@ -140,6 +141,7 @@ def test_one_scrape_is_the_whole(group: Group) -> None:
     assert page.value("s3proxy_quota_bytes_used", backend="b1") == 21
     assert page.value("s3proxy_ledger_last_refresh_timestamp_seconds") == 21
     assert page.value("s3proxy_replication_pending") == 21
+    assert page.value("s3proxy_replication_copies_created_total") == 2
     assert page.value("s3proxy_rebalance_bytes_moved_total", strategy="pack") == 10
     assert page.total("s3proxy_build_info") == 1
     # A worker takes more than 20 MB; the page is of both.
