@@ -7,7 +7,7 @@ backend.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ import psycopg2
 from attrs import frozen
 
 from s3proxy.backend.client import S3Backend
+from s3proxy.backend.measured import Account
 from s3proxy.commands import drain
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
@@ -50,7 +51,7 @@ class Foundation:
     pool: Pool
     registry: Registry
     configs: tuple[BackendConfig, ...]
-    backends: dict[str, S3Backend]
+    backends: Mapping[str, Account]
     installation_id: str
 
     async def close(self) -> None:

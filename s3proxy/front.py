@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from s3proxy.config_model import Config
 from s3proxy.config_values import split_address
 from s3proxy.reload import Act, Applier
-from s3proxy.telemetry.metrics import make_registry
+from s3proxy.telemetry.metrics import Metrics
+from s3proxy.telemetry.requests import Requests
 from s3proxy.web.metrics_site import make_metrics_site
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.throttle import Throttle
@@ -39,7 +40,8 @@ _FOLLOWED = (
 class Front:
     """
     :ivar throttle: For the site that is opened.
-    :ivar registry: What the metrics page shows; None = there is none.
+    :ivar metrics: What is counted; None = nothing is.
+    :ivar requests: Likewise of that site.
     """
 
     log = Logger()
@@ -49,7 +51,8 @@ class Front:
     ) -> None:
         """
         :param now: Wall clock, aware.
-        :raises ConfigError: The certificate cannot be used.
+        :raises ConfigError: The certificate cannot be used, or the directory that
+            several processes' metrics are kept in.
         """
         self._config = config
         self._reactor = reactor
@@ -57,11 +60,17 @@ class Front:
         tls = config.server.tls
         self._certificates = Certificates(tls, now) if tls is not None else None
         self.throttle = Throttle(config.server, config.rate_limit, reactor)
-        self.registry: CollectorRegistry | None = None
+        self.metrics: Metrics | None = None
         if config.telemetry.metrics.enabled:
-            self.registry = make_registry()
+            self.metrics = Metrics()
+        self.requests = Requests(self.metrics) if self.metrics is not None else None
         self._ports: list[IListeningPort] = []
         self._metrics_site: StreamingSite | None = None
+
+    @property
+    def registry(self) -> CollectorRegistry | None:
+        """What the metrics page shows; None = there is none."""
+        return self.metrics.shown if self.metrics is not None else None
 
     @property
     def metrics_path(self) -> str | None:
@@ -84,9 +93,9 @@ class Front:
             factory = TlsFactory(self._certificates, site, self._reactor)
         port = self._listen(self._config.server.listen_addr, factory)
         metrics = self._config.telemetry.metrics
-        if self.registry is not None and metrics.listen_addr is not None:
+        if self.metrics is not None and metrics.listen_addr is not None:
             self._metrics_site = make_metrics_site(
-                self.registry, metrics.path, clock=self._reactor, now=self._now
+                self.metrics.shown, metrics.path, clock=self._reactor, now=self._now
             )
             address: Any = self._listen(metrics.listen_addr, self._metrics_site)
             address = address.getHost()

@@ -43,6 +43,7 @@ from s3proxy.manager.objects import Objects
 from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
+from s3proxy.metering import count_rounds, metered
 from s3proxy.pages import TALLY_SECONDS, make_pages
 from s3proxy.reload import Reloader, on_hang_up
 from s3proxy.store.bucket_tags import BucketTags
@@ -157,6 +158,7 @@ class Daemon(Service):
         config = self.config
         front = self._front = Front(config, reactor=self.reactor, now=_now)
         foundation = await open_foundation(config, reactor=self.reactor)
+        foundation = metered(foundation, front.metrics, front.throttle)
         self._foundation = foundation
         await register(foundation, self.accept_moved)
         bucket = config.server.virtual_bucket
@@ -166,7 +168,10 @@ class Daemon(Service):
         admission = await open_admission(config, foundation.registry, made, _now)
         self._site = self._make_site(foundation, admission)
         address: Any = front.open(self._site).getHost()
-        self._jobs.start(PostgresJobs(foundation.pool, process_name()))
+        pool = foundation.pool
+        show = count_rounds(self._jobs, pool, front.metrics, self.reactor)
+        self._jobs.start(PostgresJobs(pool, process_name()))
+        show()
         self.log.info(
             "serving bucket {bucket} on {scheme}{host}:{port} from {backends}",
             bucket=bucket,
@@ -312,6 +317,7 @@ class Daemon(Service):
             throttle=self._front.throttle,
             pages=pages.answer if pages is not None else None,
             tally=tally.note if tally is not None else None,
+            meter=self._front.requests,
         )
 
     async def _warn_if_versioned(self, backend: Any) -> None:

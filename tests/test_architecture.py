@@ -14,12 +14,13 @@ PACKAGE = TOP / "s3proxy"
 
 #: What a room may import of the package, beside itself. Modules at the top of the
 #: package are rooms of their own, but that ``config_…`` is ``config``.
-BASE = frozenset({"errors", "model"})
+BASE = frozenset({"errors", "model", "observe"})
 LANGUAGE = BASE | {"s3", "plan"}
 PORTS = frozenset({"manager.ports", "manager.upload_ports"})
 ALLOWED: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "model": frozenset(),
+    "observe": frozenset(),
     "config": BASE,
     "s3": BASE,
     "plan": BASE | {"s3"},
@@ -45,13 +46,14 @@ ROOTS = {
     "background",
     "pages",
     "admission",
+    "metering",
     "tap",
     "cli",
     "__init__",
     "__main__",
 }
 
-PURE = {"s3", "plan", "model", "errors", "config"}
+PURE = {"s3", "plan", "model", "observe", "errors", "config"}
 IMPURE = {
     "twisted",
     "klein",

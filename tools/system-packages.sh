@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 PACKAGES="chromium curl openssl postgresql restic"
 CLIENTS=.venv-clients
 WHEELS="awscli s3cmd"
+PROMETHEUS=.prometheus
 PYTHON=${PYTHON:-python3}
 
 missing() {
@@ -47,6 +48,28 @@ fi
 if [ -n "$(missing)" ]; then
     echo "Still missing after the installation: $(missing | xargs)" >&2
     exit 1
+fi
+
+# Installed, it would be a service that listens, now and after each start: unpacked here
+# it is a program, and needs no more than the C library.
+if [ ! -x "$PROMETHEUS/usr/bin/promtool" ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "The system tests need Debian's package prometheus, unpacked in" >&2
+        echo "$PROMETHEUS, and there is no apt-get here." >&2
+        exit 1
+    fi
+    echo "Unpacking prometheus into $PROMETHEUS"
+    rm -rf "$PROMETHEUS"
+    mkdir "$PROMETHEUS"
+    (
+        cd "$PROMETHEUS"
+        apt-get download -qq prometheus || {
+            [ "$(id -u)" -eq 0 ] && apt-get update -qq
+            apt-get download -qq prometheus
+        }
+        dpkg-deb -x prometheus_*.deb .
+        rm prometheus_*.deb
+    )
 fi
 
 if [ ! -e "$CLIENTS/.installed" ]; then

@@ -17,6 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from s3proxy.errors import StoreError
+from s3proxy.observe import NOBODY, RoundWatch
 
 #: How long a stop waits for a round under way.
 STOP_SECONDS = 5.0
@@ -51,6 +52,7 @@ class Job:
     :ivar name: For the log.
     :ivar at_start: The first round comes at once.
     :ivar failures: Rounds that ended with an exception, since the start.
+    :ivar watch: Is told of every round.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Job:
     failures: int = 0
     record: Record | None = None
     _recorded: tuple[float, str, bool] | None = None
+    watch: RoundWatch = NOBODY
     _loop: LoopingCall | None = None
     _current: Deferred[None] | None = None
     _log = Logger()
@@ -113,7 +116,7 @@ class Job:
         began = self._clock.seconds()
         good, result = False, "broken off"
         try:
-            outcome = await self._round()
+            outcome = await self.watch.round(self.name, self._round())
             good, result = True, "done" if outcome is None else str(outcome)
         except StoreError as why:
             self.failures += 1

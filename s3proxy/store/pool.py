@@ -20,8 +20,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from s3proxy.errors import OutcomeUnknown, StoreUnavailable
+from s3proxy.observe import NOBODY, StatementWatch
 from s3proxy.store.connection import Connection, Row, connect, shield
 from s3proxy.store.dsn import resolved
+from s3proxy.store.statements import name_of
 
 # SQLSTATEs of a transaction that the server undid because of another one.
 _TRY_AGAIN = frozenset({"40001", "40P01"})
@@ -43,6 +45,7 @@ class Pool:
     :ivar idle_seconds: How long one may be unused before it counts as spare.
     :ivar max_lifetime_seconds: A connection is replaced when it is older.
     :ivar max_waiting: More waiting callers than this fail at once.
+    :ivar watch: Is told of every statement.
     """
 
     arguments: Mapping[str, Any]
@@ -60,6 +63,7 @@ class Pool:
     _closed: bool = False
     #: When the database was last found to be away, by the reactor's clock.
     last_failure_seconds: float | None = None
+    watch: StatementWatch = NOBODY
     _log = Logger()
 
     async def query(
@@ -79,7 +83,8 @@ class Pool:
         :raises OutcomeUnknown: The connection broke while it was under way.
         :raises psycopg2.Error: The server refused it; it did not happen.
         """
-        work = Deferred.fromCoroutine(self._query(sql, parameters, timeout_seconds))
+        query = self._query(sql, parameters, timeout_seconds)
+        work = Deferred.fromCoroutine(self.watch.statement(name_of(sql), query))
         rows: list[Row] = await shield(work)
         return rows
 
@@ -87,9 +92,16 @@ class Pool:
         self, sql: str, parameters: Mapping[str, Any] | None = None
     ) -> list[Row]:
         """Like :meth:`query`, on a connection that nothing has used before."""
-        work = Deferred.fromCoroutine(self._fresh(sql, parameters))
+        query = self._fresh(sql, parameters)
+        work = Deferred.fromCoroutine(self.watch.statement(name_of(sql), query))
         rows: list[Row] = await shield(work)
         return rows
+
+    @property
+    def usage(self) -> tuple[int, int, int]:
+        """Connections that are idle, connections in use, and callers that wait."""
+        idle = len(self._idle)
+        return idle, self._count - idle, len(self._waiting)
 
     async def trim(self) -> None:
         """

@@ -32,6 +32,12 @@ def statements() -> dict[str, str]:
 
 
 @cache
+def name_of(sql: str) -> str:
+    """A statement's name; ``other`` where the text is none of them as it stands."""
+    return {text: name for name, text in statements().items()}.get(sql, "other")
+
+
+@cache
 def positional(sql: str) -> tuple[str, str]:
     """
     A statement as ``PREPARE`` takes it, and the arguments of its ``EXECUTE``.

@@ -8,8 +8,8 @@ only its own wait for the handler.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ from s3proxy.errors import (
 from s3proxy.manager.ports import Body
 from s3proxy.s3 import operation, target
 from s3proxy.s3.known import METHODS
+from s3proxy.telemetry.requests import Requests
 from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Authenticator, Identity, check_payload_signed
 from s3proxy.web.cors import Cors
@@ -70,6 +71,7 @@ class App:
     :ivar domains: Below which a Host header names a bucket.
     :ivar pages: What ``/ui`` shows.
     :ivar tally: Is told the status of each answer that is S3's.
+    :ivar meter: Counts S3's requests and operations; None = nobody does.
     """
 
     _authenticator: Authenticator
@@ -86,6 +88,7 @@ class App:
     _forms: Forms
     _pages: Pages | None = None
     _tally: Callable[[int], None] | None = None
+    _meter: Requests | None = None
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -109,12 +112,18 @@ class App:
     @klein.route("/", branch=True)
     def s3(self, request: S3Request) -> Deferred[None] | None:
         """Everything else, from the raw target."""
-        return self._serve(request, self._answer)
+        handling = self._guard(request, self._answer)
+        if self._meter is not None:
+            handling = self._meter.over(request, handling)
+        return self._run(handling)
 
     def _serve(self, request: S3Request, answer: Answerer) -> Deferred[None] | None:
+        return self._run(self._guard(request, answer))
+
+    def _run(self, handling: Coroutine[Any, Any, None]) -> Deferred[None] | None:
         """Start to answer; the router finishes the request when the result fires."""
         self._drain.begin()
-        work = Deferred.fromCoroutine(self._guard(request, answer))
+        work = Deferred.fromCoroutine(handling)
         work.addBoth(self._over, request)
         if work.called:
             return None
@@ -240,7 +249,9 @@ class App:
         identity = await self._gate.admit(op, identity)
         # A copy's bytes come from a backend, and after this answer has begun.
         length = None if isinstance(op, _COPIES) else request.body.length
-        with self._throttle.transfer(length):
+        meter, name = self._meter, type(op).__name__
+        metered = nullcontext() if meter is None else meter.operation(name)
+        with metered, self._throttle.transfer(length):
             answer = await self._handlers[type(op)](op, body, identity)
             if isinstance(answer, Later):
                 return await patiently(

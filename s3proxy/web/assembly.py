@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from s3proxy.config_model import RateLimitConfig, ServerConfig
 from s3proxy.s3 import operation
+from s3proxy.telemetry.requests import Requests
 from s3proxy.web.app import App, Handler, Pages
 from s3proxy.web.auth import Authenticator
 from s3proxy.web.buckets import BucketHandlers
@@ -68,6 +69,7 @@ def make_site(
     throttle: Throttle | None = None,
     pages: Pages | None = None,
     tally: Callable[[int], None] | None = None,
+    meter: Requests | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -77,6 +79,7 @@ def make_site(
     :param metrics_path: Where *registry* is shown; None = nowhere.
     :param pages: What ``/ui`` and the paths below it show; None = they are S3's.
     :param tally: Is told the status of each answer that is S3's.
+    :param meter: Counts what is done; None = nobody does.
     :param throttle: Who is let in; by default as *server* has it, without a rate limit.
     """
     limits = limits or Limits()
@@ -98,6 +101,7 @@ def make_site(
         Forms(authenticator, now, server.domain),
         pages,
         tally,
+        meter,
     )
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:
@@ -113,6 +117,7 @@ def make_site(
         routes=routes,
         branches={b"/ui": b"ui"} if pages is not None else {},
         domains=server.domain,
+        meter=meter,
     )
 
 

@@ -187,6 +187,8 @@ class S3Channel(StrictChannel):
             return
         assert self.transport is not None
         command = getattr(self, "_command", b"")
+        if self.site.meter is not None:
+            self.site.meter.refused(command, error.status)
         self.transport.write(
             refusal(
                 error,

@@ -138,6 +138,11 @@ class S3Request(server.Request):
         """Whether there is nobody to answer any more."""
         return bool(self._disconnected) or self._broken
 
+    @property
+    def client_left(self) -> bool:
+        """Whether the connection was lost before the answer was complete."""
+        return bool(self._disconnected)
+
     def set_head(self, answer: Answer) -> None:
         """Set status and headers, in place of any set before; the next write sends."""
         self.setResponseCode(answer.status)

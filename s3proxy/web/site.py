@@ -11,6 +11,7 @@ from twisted.web import http, server
 from twisted.web.resource import IResource
 
 from s3proxy.s3.hosts import bucket_of
+from s3proxy.telemetry.requests import Requests
 from s3proxy.web.channel import S3Channel
 from s3proxy.web.drain import Drain
 from s3proxy.web.limits import Limits
@@ -24,6 +25,7 @@ class StreamingSite(server.Site):
 
     :ivar drain: What is at work; its ``drain`` ends it gracefully.
     :ivar throttle: Who is let in.
+    :ivar meter: Counts requests; None = nobody does.
     """
 
     protocol = S3Channel  # type: ignore[assignment]
@@ -42,6 +44,7 @@ class StreamingSite(server.Site):
         routes: Mapping[bytes, bytes],
         branches: Mapping[bytes, bytes] = MappingProxyType({}),
         domains: Sequence[str] = (),
+        meter: Requests | None = None,
     ) -> None:
         """
         :param resource: The application.
@@ -63,6 +66,7 @@ class StreamingSite(server.Site):
         self.limits = limits
         self.drain = drain
         self.throttle = throttle
+        self.meter = meter
         self._routes = routes
         self._branches = branches
         self._domains = domains

@@ -73,6 +73,16 @@ class Throttle:
             self._rate_limit = rate_limit
             self._rate = RateLimit(rate_limit.requests_per_sec, rate_limit.burst)
 
+    @property
+    def connections(self) -> int:
+        """How many are open, those past the cap too."""
+        return self._connections + self._spare
+
+    @property
+    def held_bytes(self) -> int:
+        """What transfers under way may hold."""
+        return self._held_bytes
+
     # Connections.
 
     def enter(self, host: str | None) -> Place | None:

@@ -23,6 +23,7 @@ from s3proxy.config_model import (
     RateLimitConfig,
     ServerConfig,
 )
+from s3proxy.telemetry.requests import Requests
 from s3proxy.web.app import Pages
 from s3proxy.web.assembly import Rooms, make_site
 from s3proxy.web.auth import Authenticator
@@ -138,6 +139,7 @@ async def make_door(
         domains: tuple[str, ...] = (),
         pages: Pages | None = None,
         tally: Callable[[int], None] | None = None,
+        meter: Requests | None = None,
         **server: Any,
     ) -> Door:
         objects, clock = FakeObjects(), Clock()
@@ -167,6 +169,7 @@ async def make_door(
             throttle=Throttle(config, rate_limit or RateLimitConfig(), clock),
             pages=pages,
             tally=tally,
+            meter=meter,
         )
         factory: IProtocolFactory = site
         if tls_by is not None:

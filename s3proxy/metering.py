@@ -1,0 +1,110 @@
+"""
+Who is listened to: a part of the composition root.
+
+Backends, pool and jobs of a daemon are joined to the series that they feed. Where there
+are no metrics, everything stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from attrs import evolve
+from twisted.internet.interfaces import IReactorTime
+
+from s3proxy.backend.measured import MeasuredBackend
+from s3proxy.foundation import Foundation
+from s3proxy.jobs.runner import Job, Jobs
+from s3proxy.store.numbers import PostgresNumbers
+from s3proxy.store.pool import Pool
+from s3proxy.telemetry.ledger import REFRESH_SECONDS, LedgerGauges
+from s3proxy.telemetry.metrics import Metrics
+from s3proxy.telemetry.work import (
+    BackendCalls,
+    Moves,
+    Replication,
+    Rounds,
+    Statements,
+)
+from s3proxy.web.throttle import Throttle
+
+#: Between two looks at what is only there to be looked at, where the scrape may be
+#: another process's.
+SAMPLE_SECONDS = 5.0
+
+
+def metered(
+    foundation: Foundation, metrics: Metrics | None, throttle: Throttle
+) -> Foundation:
+    """The same with backends, pool and connections counted."""
+    if metrics is None:
+        return foundation
+    foundation.pool.watch = Statements(metrics)
+    metrics.on_sample(_looks_at_pool(metrics, foundation.pool))
+    metrics.on_sample(_looks_at_throttle(metrics, throttle))
+    calls = BackendCalls(metrics, foundation.backends)
+    backends = {
+        name: MeasuredBackend(each, calls, metrics.monotonic)
+        for name, each in foundation.backends.items()
+    }
+    # They have no feeders yet, and are 0 until then.
+    Moves(metrics)
+    Replication(metrics)
+    return evolve(foundation, backends=backends)
+
+
+def count_rounds(
+    jobs: Jobs, pool: Pool, metrics: Metrics | None, clock: IReactorTime
+) -> Callable[[], None]:
+    """
+    Count the rounds of all *jobs*, and add those that gauges are set by.
+
+    :returns: Sets them for the first time, once the jobs have been started.
+    """
+    if metrics is None:
+        return lambda: None
+    gauges = LedgerGauges(metrics, PostgresNumbers(pool))
+    refresh = Job("refresh metrics", REFRESH_SECONDS, gauges.round, clock)
+    jobs.jobs.append(refresh)
+    if metrics.is_shared:
+        jobs.jobs.append(
+            Job("sample metrics", SAMPLE_SECONDS, _awaited(metrics.sample), clock)
+        )
+    rounds = Rounds(metrics)
+    for job in jobs.jobs:
+        job.watch = rounds
+        rounds.expect(job.name)
+    return refresh.soon
+
+
+def _awaited(look: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def looked() -> None:
+        look()
+
+    return looked
+
+
+def _looks_at_pool(metrics: Metrics, pool: Pool) -> Callable[[], None]:
+    connections = metrics.gauge("s3proxy_database_connections")
+    limit = metrics.gauge("s3proxy_database_connections_limit")
+    waiting = metrics.gauge("s3proxy_database_waiting")
+
+    def look() -> None:
+        idle, busy, waits = pool.usage
+        connections.labels("idle").set(idle)
+        connections.labels("busy").set(busy)
+        limit.set(pool.max_connections)
+        waiting.set(waits)
+
+    return look
+
+
+def _looks_at_throttle(metrics: Metrics, throttle: Throttle) -> Callable[[], None]:
+    connections = metrics.gauge("s3proxy_client_connections")
+    held = metrics.gauge("s3proxy_transfer_buffer_bytes")
+
+    def look() -> None:
+        connections.set(throttle.connections)
+        held.set(throttle.held_bytes)
+
+    return look

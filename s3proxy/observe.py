@@ -1,0 +1,242 @@
+"""
+What rooms tell of their work, and how they know for whom they do it.
+
+A room is given one of these Protocols. Telemetry listens; :data:`NOBODY` does not. A
+listener is quick and never fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from contextvars import ContextVar
+from enum import Enum
+from typing import Protocol, TypeVar
+
+from attrs import define, frozen
+
+T = TypeVar("T")
+
+
+class Outcome(Enum):
+    """
+    How something ended.
+
+    ``refused`` is an answer of one that works (a 4xx); ``aborted`` was given up by
+    whoever had asked for it.
+    """
+
+    SUCCESS = "success"
+    REFUSED = "refused"
+    ERROR = "error"
+    ABORTED = "aborted"
+
+
+@define(eq=False)
+class Passage:
+    """
+    One request's way through the rooms.
+
+    :ivar backend: The one that its bytes are on, as far as is known; the latest tried.
+    """
+
+    backend: str | None = None
+
+
+#: The request that is being worked for; None in jobs and at start.
+current: ContextVar[Passage | None] = ContextVar("current", default=None)
+
+
+def note_backend(name: str) -> None:
+    """The request that is being worked for is turned to this backend for bytes."""
+    passage = current.get()
+    if passage is not None:
+        passage.backend = name
+
+
+class BackendWatch(Protocol):
+    """Listens to calls of backends."""
+
+    def called(
+        self,
+        backend: str,
+        operation: str,
+        seconds: float | None,
+        why: BaseException | None,
+    ) -> None:
+        """
+        A call has ended.
+
+        :param operation: As S3 names it.
+        :param seconds: How long the backend took; None: it was not the backend's time.
+        :param why: What it failed with; None: it did not.
+        """
+        ...
+
+    def opened(self, backend: str, calls: str) -> None:
+        """
+        A breaker has opened: the backend is left alone for a while.
+
+        :param calls: Which calls are not made, ``write`` or ``read``.
+        """
+        ...
+
+
+class StatementWatch(Protocol):
+    """Listens to statements of the ledger."""
+
+    async def statement(self, name: str, work: Awaitable[T]) -> T:
+        """Await the statement; its result, or its failure, is passed on."""
+        ...
+
+
+class RoundWatch(Protocol):
+    """Listens to the rounds of jobs."""
+
+    async def round(self, job: str, work: Awaitable[T]) -> T:
+        """Await a round; its result, or its failure, is passed on."""
+        ...
+
+
+class MoveWatch(Protocol):
+    """Listens to rebalancing. A strategy is ``pack`` or ``spread``."""
+
+    async def rebalancing(self, strategy: str, work: Awaitable[T]) -> T:
+        """Await a run that has something to move; its result is passed on."""
+        ...
+
+    def skipped(self, reason: str) -> None:
+        """There was none, since nothing is to move: ``threshold``, ``empty_plan``."""
+        ...
+
+    def moved(self, strategy: str, size_bytes: int) -> None:
+        """A copy was moved."""
+        ...
+
+    def not_moved(self, strategy: str) -> None:
+        """A copy could not be moved."""
+        ...
+
+
+class ReplicaWatch(Protocol):
+    """Listens to replication."""
+
+    async def replicating(self, work: Awaitable[T]) -> T:
+        """Await a run; its result, or its failure, is passed on."""
+        ...
+
+    def made(self) -> None:
+        """A copy was made."""
+        ...
+
+    def failed(self) -> None:
+        """A copy could not be made."""
+        ...
+
+
+class _Nobody:
+    """Every listener, and none of them listens."""
+
+    def called(
+        self,
+        backend: str,
+        operation: str,
+        seconds: float | None,
+        why: BaseException | None,
+    ) -> None:
+        """See :class:`BackendWatch`."""
+
+    def opened(self, backend: str, calls: str) -> None:
+        """See :class:`BackendWatch`."""
+
+    async def statement(self, name: str, work: Awaitable[T]) -> T:
+        """See :class:`StatementWatch`."""
+        return await work
+
+    async def round(self, job: str, work: Awaitable[T]) -> T:
+        """See :class:`RoundWatch`."""
+        return await work
+
+    async def rebalancing(self, strategy: str, work: Awaitable[T]) -> T:
+        """See :class:`MoveWatch`."""
+        return await work
+
+    async def replicating(self, work: Awaitable[T]) -> T:
+        """See :class:`ReplicaWatch`."""
+        return await work
+
+    def skipped(self, reason: str) -> None:
+        """See :class:`MoveWatch`."""
+
+    def moved(self, strategy: str, size_bytes: int) -> None:
+        """See :class:`MoveWatch`."""
+
+    def not_moved(self, strategy: str) -> None:
+        """See :class:`MoveWatch`."""
+
+    def made(self) -> None:
+        """See :class:`ReplicaWatch`."""
+
+    def failed(self) -> None:
+        """See :class:`ReplicaWatch`."""
+
+
+NOBODY = _Nobody()
+
+
+@frozen
+class Quota:
+    """How full a backend is; *limit_bytes* 0 is no limit."""
+
+    backend: str
+    used_bytes: int
+    limit_bytes: int
+
+
+@frozen
+class Unsettled:
+    """
+    Copies of a backend that are not live.
+
+    :ivar state: ``claimed``, ``garbage`` or ``abandoned``.
+    :ivar late_count: Claims whose lease is over, or copies whose delete has been tried
+        more than once.
+    """
+
+    backend: str
+    state: str
+    count: int
+    size_bytes: int
+    late_count: int
+
+
+@frozen
+class Counts:
+    """
+    What takes long to count.
+
+    :ivar objects: For each backend, those of which it holds a byte.
+    :ivar uploads: Likewise, uploads that are open.
+    """
+
+    objects: dict[str, int]
+    uploads: dict[str, int]
+
+
+class Numbers(Protocol):
+    """What the ledger knows (``store.numbers.PostgresNumbers``): StoreUnavailable."""
+
+    async def quotas(self) -> list[Quota]:
+        """Every backend that the ledger knows."""
+        ...
+
+    async def unsettled(self) -> list[Unsettled]:
+        """Copies that are not live, by backend and state."""
+        ...
+
+    async def waiting(self) -> tuple[int, int]:
+        """Objects whose manifest copy is to be written; long reads under way."""
+        ...
+
+    async def counts(self) -> Counts:
+        """Looks at every copy."""
+        ...

@@ -1,0 +1,1 @@
+"""A daemon's metrics as they are scraped."""

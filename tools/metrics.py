@@ -1,0 +1,12 @@
+"""``make generate``: write ``docs/metrics.md`` from the table of series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from s3proxy.telemetry.series import page
+
+PAGE = Path(__file__).parents[1] / "docs/metrics.md"
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
