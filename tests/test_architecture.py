@@ -27,7 +27,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "telemetry": BASE | {"config"},
     # These two match the manager's Protocols by shape, and never know each other.
     "store": LANGUAGE | PORTS | {"config"},
-    "backend": LANGUAGE | PORTS | {"config"},
+    "backend": LANGUAGE | PORTS | {"config", "telemetry"},
     "embedded": BASE | {"config", "s3"},
     "web": LANGUAGE | {"manager", "config", "telemetry"},
     "jobs": LANGUAGE | {"manager", "telemetry"},
@@ -37,7 +37,10 @@ ALLOWED: dict[str, frozenset[str]] = {
     "front": BASE | {"config", "reload", "telemetry", "web"},
 }
 #: The composition roots, which know all rooms.
-ROOTS = {"service", "foundation", "admission", "tap", "cli", "__init__", "__main__"}
+ROOTS = {"service", "foundation", "admission", "traced", "tap", "cli"} | {
+    "__init__",
+    "__main__",
+}
 
 PURE = {"s3", "plan", "model", "errors", "config"}
 IMPURE = {

@@ -60,8 +60,10 @@ class S3Backend:
         clock: IReactorTime | None = None,
         limits: Limits | None = None,
         context_factory: IPolicyForHTTPS | None = None,
+        agent: Callable[..., SigningAgent] = SigningAgent,
     ) -> None:
         """
+        :param agent: Makes what sends; takes what :class:`SigningAgent` does.
         :param now: UTC, to sign with.
         :param clock: Where the limits' time is from; *reactor* when None.
         :param context_factory: Whom to trust; the platform's authorities when None.
@@ -69,7 +71,7 @@ class S3Backend:
         self.name = config.name
         self._clock: IReactorTime = reactor if clock is None else clock
         self._limits = limits = limits or Limits()
-        self._agent = SigningAgent(
+        self._agent = agent(
             config,
             reactor=reactor,
             clock=self._clock,

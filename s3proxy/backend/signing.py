@@ -27,6 +27,7 @@ from s3proxy.backend.limits import Limits, limited
 from s3proxy.backend.response import AbortableResponse
 from s3proxy.config import BackendConfig
 from s3proxy.s3.signer import sign_headers
+from s3proxy.telemetry.trail import note_backend
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -95,6 +96,7 @@ class SigningAgent:
             of no body, or UNSIGNED-PAYLOAD with a body.
         :returns: An :class:`AbortableResponse`. Cancelling aborts the connection.
         """
+        note_backend(self._config.name)
         target = b"/" + uri.split(b"/", 3)[3]
         return Deferred.fromCoroutine(
             self._send(method, target, headers or Headers(), bodyProducer)

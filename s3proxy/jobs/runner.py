@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from s3proxy.errors import StoreError
+from s3proxy.telemetry.trail import detached
 
 #: How long a stop waits for a round under way.
 STOP_SECONDS = 5.0
@@ -28,6 +29,7 @@ class Job:
 
     :ivar name: For the log.
     :ivar failures: Rounds that ended with an exception, since the start.
+    :ivar around: Does a round, and something about it; None where there is nothing.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Job:
     _round: Callable[[], Awaitable[object]]
     _clock: IReactorTime
     failures: int = 0
+    around: Callable[[Callable[[], Awaitable[object]]], Awaitable[object]] | None = None
     _loop: LoopingCall | None = None
     _current: Deferred[None] | None = None
     _log = Logger()
@@ -74,7 +77,7 @@ class Job:
     def _begin(self) -> Deferred[None] | None:
         if self._current is not None:
             return None
-        self._current = current = Deferred.fromCoroutine(self._once())
+        self._current = current = detached(self._once())
         current.addBoth(self._ended)
         waiting: Deferred[None] = Deferred()
         current.addBoth(lambda _: waiting.callback(None))
@@ -85,7 +88,8 @@ class Job:
 
     async def _once(self) -> None:
         try:
-            await self._round()
+            around = self.around
+            await (self._round() if around is None else around(self._round))
         except StoreError as why:
             self.failures += 1
             self._log.warn("{job}: {why}", job=self.name, why=why)

@@ -45,6 +45,7 @@ from s3proxy.web.patience import patiently
 from s3proxy.web.relay import ShortRead, relay
 from s3proxy.web.request import S3Request
 from s3proxy.web.throttle import Throttle
+from s3proxy.web.watch import Watch
 
 #: What clients are told, and the first region that a signature may name.
 REGION = "us-east-1"
@@ -80,6 +81,7 @@ class App:
     _domains: Sequence[str]
     _cors: Cors
     _forms: Forms
+    _watch: Watch = field(factory=Watch)
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -103,7 +105,8 @@ class App:
     def _serve(self, request: S3Request, answer: Answerer) -> Deferred[None] | None:
         """Start to answer; the router finishes the request when the result fires."""
         self._drain.begin()
-        work = Deferred.fromCoroutine(self._guard(request, answer))
+        guarded = self._watch.over(request, self._guard(request, answer))
+        work = Deferred.fromCoroutine(guarded)
         work.addBoth(lambda _: self._drain.end())
         if work.called:
             return None
@@ -129,6 +132,7 @@ class App:
         except Exception:
             self._log.failure("request {id} failed", id=request.request_id)
             error = InternalError()
+        request.trail.error = error.code
         if request.gone:
             return
         if request.startedWriting and not request.kept_alive:
@@ -209,6 +213,7 @@ class App:
         identity: Identity,
     ) -> Answer:
         """Do what is asked for, if it is granted."""
+        request.trail.note(op, identity.access_key_id)
         if self._require_signed_payload:
             check_payload_signed(
                 identity,

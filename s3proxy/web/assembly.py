@@ -36,6 +36,7 @@ from s3proxy.web.site import StreamingSite
 from s3proxy.web.tagging import TaggingHandlers
 from s3proxy.web.throttle import Throttle
 from s3proxy.web.uploads import UploadHandlers
+from s3proxy.web.watch import Watch
 
 #: What clients are told, and the first region that a signature may name.
 REGION = "us-east-1"
@@ -66,6 +67,7 @@ def make_site(
     request_ids: Callable[[], str] = request_id,
     limits: Limits | None = None,
     throttle: Throttle | None = None,
+    watch: Watch | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -74,6 +76,7 @@ def make_site(
     :param region: What clients are told.
     :param metrics_path: Where *registry* is shown; None = nowhere.
     :param throttle: Who is let in; by default as *server* has it, without a rate limit.
+    :param watch: What becomes of each request; by default it is logged, not traced.
     """
     limits = limits or Limits()
     throttle = throttle or Throttle(server, RateLimitConfig(), clock)
@@ -92,6 +95,7 @@ def make_site(
         server.domain,
         on_cors,
         Forms(authenticator, now, server.domain),
+        watch or Watch(),
     )
     routes = {b"/health": b"health"}
     if metrics_path is not None and registry is not None:

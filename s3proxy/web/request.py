@@ -17,6 +17,7 @@ from zope.interface import provider
 from s3proxy.errors import ClientGone
 from s3proxy.s3 import documents, markup
 from s3proxy.s3.dates import http_date
+from s3proxy.telemetry.trail import Trail
 from s3proxy.web.answer import Answer
 from s3proxy.web.body import RequestBody
 
@@ -33,7 +34,9 @@ class S3Request(server.Request):
     A request whose handler starts before its body has come.
 
     :ivar request_id: Names it in its answer and in the log.
+    :ivar trail: What is known of it, for its line in the log.
     :ivar body: The body, from the moment the headers are complete.
+    :ivar route: What the router gets to see; b"" = S3.
     :ivar dispatched: A handler has been started.
     :ivar on_gone: Called once when the client is gone.
     :ivar more_headers: What every answer has, an error too.
@@ -46,6 +49,7 @@ class S3Request(server.Request):
     site: StreamingSite
     channel: S3Channel | None  # type: ignore[assignment]
     body: RequestBody
+    route = b""
     dispatched = False
     on_gone: Callable[[], None] | None = None
     kept_alive = False
@@ -56,6 +60,7 @@ class S3Request(server.Request):
         super().__init__(channel, parsePOSTFormSubmission=False)
         self.site = channel.site
         self.request_id = channel.site.request_ids()
+        self.trail = Trail(self.request_id)
 
     # What the channel calls, in this order.
 
@@ -113,7 +118,8 @@ class S3Request(server.Request):
         # The router sees one of a few constants; the application reads the raw target.
         self.prepath = []
         host = self.requestHeaders.getRawHeaders(b"host", [b""])[0]
-        self.postpath = [self.site.route_of(self.method, self.uri, host)]
+        self.route = self.site.route_of(self.method, self.uri, host)
+        self.postpath = [self.route]
         self.site.resource.render(self)
 
     def getRequestHostname(self) -> bytes:
@@ -134,6 +140,11 @@ class S3Request(server.Request):
     def gone(self) -> bool:
         """Whether there is nobody to answer any more."""
         return bool(self._disconnected) or self._broken
+
+    @property
+    def was_broken_off(self) -> bool:
+        """Whether it is we who broke the connection, in the middle of an answer."""
+        return self._broken and not self._disconnected
 
     def set_head(self, answer: Answer) -> None:
         """Set status and headers, in place of any set before; the next write sends."""
