@@ -56,12 +56,17 @@ class Exporter(SpanExporter):
         self._reactor = reactor
         self._lost = 0
         self._told_seconds: float | None = None
+        self._said_seconds: float | None = None
         self.is_failing = False
         self.reason = ""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch; called in the sending thread."""
-        result = self._inner.export(spans)
+        try:
+            result = self._inner.export(spans)
+        except Exception as why:
+            self.reason = f"{type(why).__name__}: {why}"
+            result = SpanExportResult.FAILURE
         # The log's observers expect to be called in one thread.
         self._reactor.callFromThread(self._note, result, len(spans))
         return result
@@ -69,6 +74,13 @@ class Exporter(SpanExporter):
     def shutdown(self) -> None:
         """Send no more; an attempt under way ends."""
         self._inner.shutdown()
+
+    def say(self, text: str) -> None:
+        """Log what OpenTelemetry has to say beside; in the reactor, and seldom."""
+        now = self._reactor.seconds()
+        if self._said_seconds is None or now - self._said_seconds >= REPEAT_SECONDS:
+            self._said_seconds = now
+            self._log.warn("tracing: {text}", text=text)
 
     def _note(self, result: SpanExportResult, count: int) -> None:
         now = self._reactor.seconds()
@@ -94,17 +106,21 @@ class Exporter(SpanExporter):
 
 
 class _Reasons(logging.Handler):
-    """What OpenTelemetry says for itself: kept as the reason, and not written."""
+    """What OpenTelemetry logs by itself: why a batch failed; that the queue is full."""
 
-    def __init__(self, exporter: Exporter) -> None:
+    def __init__(self, exporter: Exporter, reactor: Any) -> None:
         super().__init__(logging.WARNING)
         self._exporter = exporter
+        self._reactor = reactor
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called in any thread."""
+        text = " ".join(record.getMessage().split())[:300]
         if record.name.startswith("opentelemetry.exporter"):
-            text = record.getMessage()
-            self._exporter.reason = " ".join(text.split())[:300]
+            # "Failed to export traces to …, error code: …", of which we say the first.
+            self._exporter.reason = text.rpartition("error code: ")[2]
+        else:
+            self._reactor.callFromThread(self._exporter.say, text)
 
 
 class Sender:
@@ -131,7 +147,7 @@ class Sender:
         self.exporter = Exporter(self._inner, config.endpoint, reactor)
         self._logger = logging.getLogger("opentelemetry")
         self._logger.propagate = False
-        self._reasons = _Reasons(self.exporter)
+        self._reasons = _Reasons(self.exporter, reactor)
         self._logger.addHandler(self._reasons)
         self.processor = BatchSpanProcessor(self.exporter, max_queue_size=QUEUE_SPANS)
 
