@@ -50,6 +50,7 @@ from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.telemetry.sinks import LevelGate
 from s3proxy.web.assembly import Rooms, make_site
+from s3proxy.web.readiness import Readiness
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.watch import Watch
 
@@ -121,6 +122,7 @@ class Daemon(Service):
         self._jobs = Jobs()
         self._starting: Deferred[None] | None = None
         self._traced: Traced | None = None
+        self._readiness: Readiness | None = None
 
     def startService(self) -> None:
         """Begin when the reactor runs: twistd calls this before it does."""
@@ -174,7 +176,15 @@ class Daemon(Service):
             config = evolve(config, auth=client_keys(config.data_dir))
         made = PostgresBuckets(foundation.pool, config.ledger.late_seconds)
         admission = await open_admission(config, foundation.registry, made, _now)
+        self._readiness = Readiness(
+            foundation.registry.installation_id,
+            lambda: foundation.pool.heard_seconds,
+            lambda: {name: b.is_failing for name, b in foundation.backends.items()},
+            lambda: {job.name: job.is_failing for job in self._jobs.jobs},
+            self.reactor,
+        )
         self._site = self._make_site(foundation, admission)
+        front.readiness = self._readiness
         address: Any = front.open(self._site).getHost()
         self._jobs.start()
         self.log.info(
@@ -290,9 +300,9 @@ class Daemon(Service):
             PostgresCors(pool),
             admission.directory,
         )
-        watch = Watch()
+        access = Watch()
         if self._traced is not None:
-            rooms, watch = self._traced.rooms(rooms), Watch(self._traced.tracing)
+            rooms, access = self._traced.rooms(rooms), Watch(self._traced.tracing)
             for job in self._jobs.jobs:
                 job.around = partial(self._traced.tracing.apart, f"job {job.name}")
         return make_site(
@@ -304,7 +314,8 @@ class Daemon(Service):
             metrics_path=self._front.metrics_path,
             registry=self._front.registry,
             throttle=self._front.throttle,
-            watch=watch,
+            access=access,
+            readiness=self._readiness,
         )
 
     async def _warn_if_versioned(self, backend: Any) -> None:

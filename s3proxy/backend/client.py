@@ -281,6 +281,11 @@ class S3Backend:
         except (BackendError, ValueError):
             return False
 
+    @property
+    def is_failing(self) -> bool | None:
+        """How the latest call went; None where there was none yet."""
+        return self._agent.is_failing
+
     async def close(self) -> None:
         """Close idle connections; calls under way are not touched."""
         await self._agent.close()

@@ -11,10 +11,12 @@ from weakref import WeakSet
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol, Request, RequestNotSent
 from twisted.web.client import (
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
+    RequestGenerationFailed,
     RequestTransmissionFailed,
     ResponseNeverReceived,
 )
@@ -48,7 +50,12 @@ class SigningAgent:
     A call without a body whose kept connection turns out to be closed goes again on
     another one. A PUT never does: its first bytes are gone, or, where it is a copy, it
     may be at work all the same and land after the second one.
+
+    :ivar is_failing: Whether the latest call failed, by the backend's doing; None where
+        there was none yet.
     """
+
+    is_failing: bool | None = None
 
     def __init__(
         self,
@@ -100,11 +107,23 @@ class SigningAgent:
         target = b"/" + uri.split(b"/", 3)[3]
         return Deferred.fromCoroutine(
             self._send(method, target, headers or Headers(), bodyProducer)
-        )
+        ).addBoth(self._note)
 
     async def close(self) -> None:
         """Close the connections that are kept idle."""
         await self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
+
+    def _note(self, result: Any) -> Any:
+        """Remember how it went, where that says something of the backend."""
+        if not isinstance(result, Failure):
+            # 401 and 403: our own keys are good for nothing there.
+            self.is_failing = result.code >= 500 or result.code in (401, 403)
+        elif not (
+            isinstance(result.value, CancelledError | RequestGenerationFailed)
+            or _cancelled(result.value)
+        ):
+            self.is_failing = True
+        return result
 
     async def _send(
         self,
@@ -187,5 +206,5 @@ def _may_go_again(method: bytes, body: IBodyProducer | None) -> bool:
     return body is None and method != b"PUT"
 
 
-def _cancelled(why: Exception) -> bool:
+def _cancelled(why: BaseException | None) -> bool:
     return any(reason.check(CancelledError) for reason in getattr(why, "reasons", ()))

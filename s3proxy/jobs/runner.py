@@ -29,6 +29,7 @@ class Job:
 
     :ivar name: For the log.
     :ivar failures: Rounds that ended with an exception, since the start.
+    :ivar is_failing: The latest one did.
     :ivar around: Does a round, and something about it; None where there is nothing.
     """
 
@@ -37,6 +38,7 @@ class Job:
     _round: Callable[[], Awaitable[object]]
     _clock: IReactorTime
     failures: int = 0
+    is_failing: bool = False
     around: Callable[[Callable[[], Awaitable[object]]], Awaitable[object]] | None = None
     _loop: LoopingCall | None = None
     _current: Deferred[None] | None = None
@@ -90,11 +92,12 @@ class Job:
         try:
             around = self.around
             await (self._round() if around is None else around(self._round))
+            self.is_failing = False
         except StoreError as why:
-            self.failures += 1
+            self.failures, self.is_failing = self.failures + 1, True
             self._log.warn("{job}: {why}", job=self.name, why=why)
         except Exception:
-            self.failures += 1
+            self.failures, self.is_failing = self.failures + 1, True
             self._log.failure("{job} failed; it goes on", job=self.name)
 
 

@@ -60,6 +60,8 @@ class Pool:
     _closed: bool = False
     #: When the database was last found to be away, by the reactor's clock.
     last_failure_seconds: float | None = None
+    #: When it last answered; None after a failure, until it answers again.
+    heard_seconds: float | None = None
     _log = Logger()
 
     async def query(
@@ -152,9 +154,11 @@ class Pool:
             milliseconds = int(timeout_seconds * 900)
             sql = f"SET LOCAL statement_timeout = {milliseconds}; {sql}"
         try:
-            return await connection.query(
+            rows = await connection.query(
                 sql, parameters, timeout_seconds, recurs=recurs
             )
+            self.heard_seconds = self.reactor.seconds()
+            return rows
         except psycopg2.Error as why:
             if why.pgcode == _READ_ONLY:
                 connection.close()
@@ -246,6 +250,7 @@ class Pool:
         if self.last_failure_seconds is None or now - self.last_failure_seconds > 5:
             self._log.warn("database: {reason}", reason=_first_line(why))
         self.last_failure_seconds = now
+        self.heard_seconds = None
 
 
 def _first_line(why: BaseException) -> str:

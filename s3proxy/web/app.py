@@ -42,6 +42,7 @@ from s3proxy.web.forms import Forms
 from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.patience import patiently
+from s3proxy.web.readiness import Readiness
 from s3proxy.web.relay import ShortRead, relay
 from s3proxy.web.request import S3Request
 from s3proxy.web.throttle import Throttle
@@ -81,7 +82,8 @@ class App:
     _domains: Sequence[str]
     _cors: Cors
     _forms: Forms
-    _watch: Watch = field(factory=Watch)
+    _access: Watch = field(factory=Watch)
+    _readiness: Readiness | None = None
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -91,6 +93,11 @@ class App:
     def health(self, request: S3Request) -> Deferred[None] | None:
         """The process answers; nothing more is said, to anybody."""
         return self._serve(request, self._health)
+
+    @klein.route("/ready")
+    def ready(self, request: S3Request) -> Deferred[None] | None:
+        """What works and what does not; see :mod:`s3proxy.web.readiness`."""
+        return self._serve(request, self._ready)
 
     @klein.route("/metrics")
     def metrics(self, request: S3Request) -> Deferred[None] | None:
@@ -105,7 +112,7 @@ class App:
     def _serve(self, request: S3Request, answer: Answerer) -> Deferred[None] | None:
         """Start to answer; the router finishes the request when the result fires."""
         self._drain.begin()
-        guarded = self._watch.over(request, self._guard(request, answer))
+        guarded = self._access.over(request, self._guard(request, answer))
         work = Deferred.fromCoroutine(guarded)
         work.addBoth(lambda _: self._drain.end())
         if work.called:
@@ -162,6 +169,10 @@ class App:
 
     async def _health(self, request: S3Request) -> Answer:
         return Answer.text(b"ok")
+
+    async def _ready(self, request: S3Request) -> Answer:
+        assert self._readiness is not None
+        return await self._readiness.report(draining=self._drain.draining)
 
     async def _metrics(self, request: S3Request) -> Answer:
         assert self._registry is not None

@@ -31,6 +31,7 @@ from s3proxy.web.ports import (
     ObjectsPort,
     UploadsPort,
 )
+from s3proxy.web.readiness import Readiness
 from s3proxy.web.requestid import request_id
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.tagging import TaggingHandlers
@@ -67,7 +68,8 @@ def make_site(
     request_ids: Callable[[], str] = request_id,
     limits: Limits | None = None,
     throttle: Throttle | None = None,
-    watch: Watch | None = None,
+    access: Watch | None = None,
+    readiness: Readiness | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -76,7 +78,8 @@ def make_site(
     :param region: What clients are told.
     :param metrics_path: Where *registry* is shown; None = nowhere.
     :param throttle: Who is let in; by default as *server* has it, without a rate limit.
-    :param watch: What becomes of each request; by default it is logged, not traced.
+    :param access: Tells of each request; by default it is logged, and not traced.
+    :param readiness: What ``/health/ready`` says; None = there is no such thing.
     """
     limits = limits or Limits()
     throttle = throttle or Throttle(server, RateLimitConfig(), clock)
@@ -95,9 +98,12 @@ def make_site(
         server.domain,
         on_cors,
         Forms(authenticator, now, server.domain),
-        watch or Watch(),
+        access or Watch(),
+        readiness,
     )
     routes = {b"/health": b"health"}
+    if readiness is not None:
+        routes[b"/health/ready"] = b"ready"
     if metrics_path is not None and registry is not None:
         routes[metrics_path.encode()] = b"metrics"
     return StreamingSite(
