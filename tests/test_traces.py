@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 
 from s3proxy.config import BackendConfig
 from tests.collector import Collector
@@ -19,6 +21,23 @@ from tests.security.http import raw
 from tests.servers import PostgresServer
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+#: Requests at once.
+CROWD = 24
+OF_A_PUT = [
+    ("Objects.put", "PUT /{bucket}/{key}"),
+    ("PUT", "Objects.put"),
+    ("PUT /{bucket}/{key}", ""),
+    ("claim", "Objects.put"),
+    ("commit", "Objects.put"),
+]
+OF_A_GET = [
+    ("GET", "Objects.open"),
+    ("GET /{bucket}/{key}", ""),
+    ("Objects.find", "GET /{bucket}/{key}"),
+    ("Objects.open", "GET /{bucket}/{key}"),
+    ("find", "Objects.find"),
+]
 
 
 @pytest.fixture
@@ -37,7 +56,7 @@ def test_end_to_end(
     backend_config: Callable[..., BackendConfig],
     collector: Collector,
 ) -> None:
-    backend = backend_config("a")
+    backend, database = backend_config("a"), postgres.create_database()
     tracing = {
         "enabled": True,
         "endpoint": collector.endpoint,
@@ -45,13 +64,16 @@ def test_end_to_end(
         # The client decides: nothing else is recorded.
         "sample_rate": 0.0,
     }
-    with Daemon(
-        postgres.create_database(),
+    made = Daemon(
+        database,
         [backend],
         ledger={},
         telemetry={"tracing": tracing},
         logging={"format": "json"},
-    ) as daemon:
+    )
+    section = yaml.safe_load(made.config.read_text())["database"]
+    made.configure(database={**section, "max_conns": 1, "min_conns": 1})
+    with made as daemon:
 
         def send(method: str, path: str, *lines: str, body: bytes = b"") -> raw.Answer:
             return raw.send(daemon.port, raw.request(method, path, *lines, body=body))
@@ -72,46 +94,48 @@ def test_end_to_end(
         daemon.client().head_object(Bucket="unified", Key="a b\n")
         missing = send("GET", "/unified/none", parent.replace(TRACE[:4], "bbbb"))
         assert missing.status == 404
+        # Many at once, over one connection to the database: they wake each other.
+        with ThreadPoolExecutor(8) as pool:
+
+            def one(number: int) -> int:
+                mine = parent.replace(TRACE[:4], f"{number:04x}")
+                if number % 2:
+                    return send("GET", "/unified/a%20b%0A", mine).status
+                path = f"/unified/{number}"
+                return send("PUT", path, mine, body=b"y" * 9).status
+
+            assert set(pool.map(one, range(CROWD))) == {200}
         daemon.terminate()
         lines = access_lines(daemon)
         said = daemon.log.read_bytes()
 
     # All came, at the stop, well before the five seconds of a batch.
-    assert collector.tree(TRACE) == [
-        ("Objects.put", "PUT /{bucket}/{key}"),
-        ("PUT", "Objects.put"),
-        ("PUT /{bucket}/{key}", ""),
-        ("claim", "Objects.put"),
-        ("commit", "Objects.put"),
-    ]
-    assert collector.tree(f"aaaa{TRACE[4:]}") == [
-        ("GET", "Objects.open"),
-        ("GET /{bucket}/{key}", ""),
-        ("Objects.find", "GET /{bucket}/{key}"),
-        ("Objects.open", "GET /{bucket}/{key}"),
-        ("find", "Objects.find"),
-    ]
+    assert collector.tree(TRACE) == OF_A_PUT
+    assert collector.tree(f"aaaa{TRACE[4:]}") == OF_A_GET
+    for number in range(CROWD):
+        tree = collector.tree(f"{number:04x}{TRACE[4:]}")
+        assert tree == (OF_A_GET if number % 2 else OF_A_PUT)
     assert {span.trace_id[4:] for span in collector.spans} == {TRACE[4:]}
-    (server,) = collector.named("PUT /{bucket}/{key}")
+    server, *_ = collector.named("PUT /{bucket}/{key}")
     assert (server.kind, server.parent_id) == ("SERVER", SPAN)
     assert server.attributes["aws.s3.key"] == "a b\n"
     assert server.attributes["http.response.status_code"] == 200
     assert server.attributes["s3proxy.backends"] == ["a"]
-    (call,) = collector.named("PUT")
+    call, *_ = collector.named("PUT")
     assert call.kind == "CLIENT" and not call.is_error
     assert call.attributes["server.port"] == int(backend.endpoint.rpartition(":")[2])
-    (claim,) = collector.named("claim")
+    claim, *_ = collector.named("claim")
     assert claim.kind == "CLIENT"
     assert claim.attributes["db.system.name"] == "postgresql"
     assert all(server.began_ns <= each.began_ns for each in (call, claim))
     assert all(each.ended_ns <= server.ended_ns for each in (call, claim))
-    _, lost = collector.named("GET /{bucket}/{key}")
+    _, lost, *_ = collector.named("GET /{bucket}/{key}")
     assert lost.attributes["error.type"] == "NoSuchKey" and not lost.is_error
     (resource, *_) = collector.resources
     assert resource["service.name"] == "s3proxy"
 
     by_trace = {line["trace_id"][:4]: line for line in lines}
-    assert [line["operation"] for line in lines] == [
+    assert [line["operation"] for line in lines[:4]] == [
         "PutObject",
         "GetObject",
         "HeadObject",

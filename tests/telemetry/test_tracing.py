@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 import pytest_twisted
 from attrs import evolve
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -145,6 +148,23 @@ async def test_interleaved_requests_keep_their_children() -> None:
         }
         for name in "abc"
     }
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_header_is_a_mistake_of_ours() -> None:
+    """What a client writes into its headers makes no request fail."""
+    tracing = Tracing(CONFIG, reactor, InMemorySpanExporter())
+
+    @settings(max_examples=50)
+    @example([b"a=1", b"a=2"], "[::1")
+    @example([b"=,=,\xff=\xff" * 20], ":")
+    @given(st.lists(st.binary(max_size=40), max_size=3), st.text(max_size=20))
+    def try_one(state: list[bytes], host: str) -> None:
+        _, span = serve(tracing, "x", CLIENT, tracestate=state, host=host)
+        span.end(Trail("x", outcome="complete"))
+
+    try_one()
+    await tracing.close()
 
 
 @pytest.mark.parametrize(
