@@ -65,6 +65,7 @@ setup(
         "defusedxml",
         "klein>=24.8",
         "multipart>=2",
+        "opentelemetry-exporter-otlp-proto-grpc",
         "opentelemetry-sdk",
         "prometheus-client",
         "psycopg2-binary",

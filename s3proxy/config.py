@@ -13,6 +13,7 @@ from pathlib import Path
 from s3proxy import config_values as values
 from s3proxy.config_credentials import read_credentials
 from s3proxy.config_model import (
+    LOG_LEVELS,
     SSL_MODES,
     TLS_VERSIONS,
     AuthConfig,
@@ -21,6 +22,7 @@ from s3proxy.config_model import (
     CredentialConfig,
     DatabaseConfig,
     LedgerConfig,
+    LoggingConfig,
     MetricsConfig,
     MultipartConfig,
     RateLimitConfig,
@@ -43,6 +45,7 @@ __all__ = [
     "CredentialConfig",
     "DatabaseConfig",
     "LedgerConfig",
+    "LoggingConfig",
     "MetricsConfig",
     "MultipartConfig",
     "RateLimitConfig",
@@ -83,6 +86,7 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
         database=_database(root.section("database")) if "database" in root else None,
         backends=_backends(root.sections("backends")),
         telemetry=telemetry,
+        logging=_logging(root.section("logging")),
         ledger=_ledger(root.section("ledger")),
         multipart=_multipart(root.section("multipart")),
         ui=_ui(root.section("ui")),
@@ -280,6 +284,16 @@ def _telemetry(section: Section) -> TelemetryConfig:
     for each in (metrics, tracing, section):
         each.finish()
     return telemetry
+
+
+def _logging(section: Section) -> LoggingConfig:
+    default = LoggingConfig()
+    logging = LoggingConfig(
+        level=section.get("level", values.one_of(*LOG_LEVELS), default.level),
+        format=section.get("format", values.one_of("text", "json"), default.format),
+    )
+    section.finish()
+    return logging
 
 
 def _ledger(section: Section) -> LedgerConfig:

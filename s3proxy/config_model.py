@@ -237,6 +237,23 @@ class TelemetryConfig:
     tracing: TracingConfig = TracingConfig()
 
 
+#: From the least serious on.
+LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
+
+
+@frozen
+class LoggingConfig:
+    """
+    The log of the daemon.
+
+    :ivar level: The least that is written: debug, info, warn, error or critical.
+    :ivar format: ``text`` or ``json``, a line each.
+    """
+
+    level: str = "info"
+    format: str = "text"
+
+
 @frozen
 class LedgerConfig:
     """
@@ -349,6 +366,7 @@ class Config:
     database: DatabaseConfig | None = None
     backends: tuple[BackendConfig, ...] = ()
     telemetry: TelemetryConfig = TelemetryConfig()
+    logging: LoggingConfig = LoggingConfig()
     ledger: LedgerConfig = LedgerConfig()
     multipart: MultipartConfig = MultipartConfig()
     ui: UiConfig = UiConfig()

@@ -7,7 +7,7 @@ backend.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from attrs import frozen
 
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.measured import Account
+from s3proxy.backend.signing import SigningAgent
 from s3proxy.commands import drain
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
@@ -64,10 +65,17 @@ class Foundation:
             await self.embedded.stop()
 
 
-async def open_foundation(config: Config, *, reactor: Any) -> Foundation:
+async def open_foundation(
+    config: Config,
+    *,
+    reactor: Any,
+    make_pool: Callable[..., Pool] = Pool,
+    make_agent: Callable[..., SigningAgent] = SigningAgent,
+) -> Foundation:
     """
     Start what is embedded, reach the database, bring its schema up to date.
 
+    :param make_pool: As :class:`Pool`; tracing has others of these two.
     :raises StoreUnavailable: The database cannot be reached; says what was tried.
     :raises SchemaRefused: It cannot hold the ledger.
     :raises EmbeddedError: An embedded server did not start.
@@ -86,7 +94,7 @@ async def open_foundation(config: Config, *, reactor: Any) -> Foundation:
     except BaseException:
         await embedded.stop()
         raise
-    pool = Pool(
+    pool = make_pool(
         connection_arguments(database),
         reactor,
         max_connections=database.max_conns,
@@ -103,7 +111,8 @@ async def open_foundation(config: Config, *, reactor: Any) -> Foundation:
         raise
     configs = tuple(config.backends or parts.backends)
     backends = {
-        each.name: S3Backend(each, reactor=reactor, now=_now) for each in configs
+        each.name: S3Backend(each, reactor=reactor, now=_now, agent=make_agent)
+        for each in configs
     }
     return Foundation(embedded, pool, registry, configs, backends, installation_id)
 

@@ -17,6 +17,7 @@ from s3proxy.reload import Act, Applier
 from s3proxy.telemetry.metrics import Metrics
 from s3proxy.telemetry.requests import Requests
 from s3proxy.web.metrics_site import make_metrics_site
+from s3proxy.web.readiness import Readiness
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.throttle import Throttle
 from s3proxy.web.tls import Certificates, TlsFactory
@@ -42,9 +43,11 @@ class Front:
     :ivar throttle: For the site that is opened.
     :ivar metrics: What is counted; None = nothing is.
     :ivar requests: Likewise of that site.
+    :ivar readiness: What it shows of that, to those who may see names.
     """
 
     log = Logger()
+    readiness: Readiness | None = None
 
     def __init__(
         self, config: Config, *, reactor: Any, now: Callable[[], datetime]
@@ -95,7 +98,11 @@ class Front:
         metrics = self._config.telemetry.metrics
         if self.metrics is not None and metrics.listen_addr is not None:
             self._metrics_site = make_metrics_site(
-                self.metrics.shown, metrics.path, clock=self._reactor, now=self._now
+                self.metrics.shown,
+                metrics.path,
+                clock=self._reactor,
+                now=self._now,
+                readiness=self.readiness,
             )
             address: Any = self._listen(metrics.listen_addr, self._metrics_site)
             address = address.getHost()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from attrs import evolve
 from twisted.application.service import IService, Service
@@ -45,7 +45,7 @@ from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
 from s3proxy.metering import count_rounds, metered
 from s3proxy.pages import TALLY_SECONDS, make_pages
-from s3proxy.reload import Reloader, on_hang_up
+from s3proxy.reload import Applier, Reloader, on_hang_up
 from s3proxy.store.bucket_tags import BucketTags
 from s3proxy.store.buckets import PostgresBuckets
 from s3proxy.store.cors import PostgresCors
@@ -55,9 +55,15 @@ from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.traffic import Traffic
 from s3proxy.store.uploads import PostgresUploads
+from s3proxy.telemetry.sinks import LevelGate
 from s3proxy.telemetry.traffic import Tally
 from s3proxy.web.assembly import Rooms, make_site
+from s3proxy.web.readiness import Readiness
 from s3proxy.web.site import StreamingSite
+from s3proxy.web.watch import Watch
+
+if TYPE_CHECKING:
+    from s3proxy.traced import Traced
 
 #: How long requests under way may take after SIGTERM before they are broken off.
 DRAIN_SECONDS = 30.0
@@ -73,6 +79,7 @@ def make_service(
     first_try: bool = False,
     out: TextIO | None = None,
     reread: Callable[[], Config] | None = None,
+    log_gate: LevelGate | None = None,
 ) -> IService:
     """
     The daemon, not yet started.
@@ -81,10 +88,13 @@ def make_service(
     :param first_try: There is no configuration: generate client keys and show them.
     :param out: Where they are shown; standard output by default.
     :param reread: Reads the configuration again at SIGHUP; None where there is none.
+    :param log_gate: Follows ``logging.level``; None where the log is not ours.
     """
     shown = sys.stdout if out is None else out
-    daemon: IService = Daemon(config, reactor, accept_moved, first_try, shown, reread)
-    return daemon
+    daemon = Daemon(config, reactor, accept_moved, first_try, shown, reread)
+    daemon.log_gate = log_gate
+    service: IService = daemon
+    return service
 
 
 class Daemon(Service):
@@ -95,6 +105,7 @@ class Daemon(Service):
     """
 
     log = Logger()
+    log_gate: LevelGate | None = None
 
     def __init__(
         self,
@@ -118,6 +129,8 @@ class Daemon(Service):
         self._front: Front | None = None
         self._jobs = Jobs()
         self._starting: Deferred[None] | None = None
+        self._traced: Traced | None = None
+        self._readiness: Readiness | None = None
 
     def startService(self) -> None:
         """Begin when the reactor runs: twistd calls this before it does."""
@@ -157,7 +170,13 @@ class Daemon(Service):
     async def _start(self) -> None:
         config = self.config
         front = self._front = Front(config, reactor=self.reactor, now=_now)
-        foundation = await open_foundation(config, reactor=self.reactor)
+        if config.telemetry.tracing.enabled:
+            # Imported here: who does not trace does not pay for it.
+            from s3proxy.traced import Traced
+
+            self._traced = Traced(config.telemetry.tracing, self.reactor)
+        seams = self._traced.seams if self._traced is not None else {}
+        foundation = await open_foundation(config, reactor=self.reactor, **seams)
         foundation = metered(foundation, front.metrics, front.throttle)
         self._foundation = foundation
         await register(foundation, self.accept_moved)
@@ -166,7 +185,15 @@ class Daemon(Service):
             config = evolve(config, auth=client_keys(config.data_dir))
         made = PostgresBuckets(foundation.pool, config.ledger.late_seconds)
         admission = await open_admission(config, foundation.registry, made, _now)
+        self._readiness = Readiness(
+            foundation.registry.installation_id,
+            lambda: foundation.pool.heard_seconds,
+            lambda: {name: b.is_failing for name, b in foundation.backends.items()},
+            lambda: {job.name: job.is_failing for job in self._jobs.jobs},
+            self.reactor,
+        )
         self._site = self._make_site(foundation, admission)
+        front.readiness = self._readiness
         address: Any = front.open(self._site).getHost()
         pool = foundation.pool
         show = count_rounds(self._jobs, pool, front.metrics, self.reactor)
@@ -189,6 +216,10 @@ class Daemon(Service):
             Deferred.fromCoroutine(self._warn_if_versioned(each))
         # Admission last: its preparation registers buckets, and the front may refuse.
         appliers = [front.applier, admission.applier]
+        if (gate := self.log_gate) is not None:
+            appliers.append(
+                Applier.of(("logging.level",), lambda new: gate.set(new.logging.level))
+            )
         self._reloader = Reloader(config, self._reread, appliers)
         if self._hung_up:
             self._reloader.soon()
@@ -306,6 +337,11 @@ class Daemon(Service):
             tally = Tally(Traffic(pool).add)
             count = Job("count requests", TALLY_SECONDS, tally.write_down, self.reactor)
             self._jobs.jobs.append(count)
+        access = Watch()
+        if self._traced is not None:
+            rooms, access = self._traced.rooms(rooms), Watch(self._traced.tracing)
+            for job in self._jobs.jobs:
+                job.around = partial(self._traced.tracing.apart, f"job {job.name}")
         return make_site(
             rooms,
             admission.authenticator,
@@ -318,6 +354,8 @@ class Daemon(Service):
             pages=pages.answer if pages is not None else None,
             tally=tally.note if tally is not None else None,
             meter=self._front.requests,
+            access=access,
+            readiness=self._readiness,
         )
 
     async def _warn_if_versioned(self, backend: Any) -> None:
@@ -342,6 +380,8 @@ class Daemon(Service):
         finally:
             if self._foundation is not None:
                 await self._foundation.close()
+            if self._traced is not None:
+                await self._traced.tracing.close()
 
 
 def _now() -> datetime:

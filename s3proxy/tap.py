@@ -22,6 +22,7 @@ from s3proxy import __version__
 from s3proxy.config import Config, load
 from s3proxy.errors import BackendError, ConfigError, S3Error, StoreError
 from s3proxy.telemetry.logs import quieten
+from s3proxy.telemetry.sinks import LevelGate, choose
 
 DEFAULT_CONFIG = "config.yaml"
 #: What is served without any configuration stays on this machine.
@@ -159,6 +160,7 @@ class Options(_Common):
     :ivar first_try: There is no configuration file at all.
     :ivar reread: Reads the configuration again; None where there is no file.
     :ivar accept_moved: Backends whose new location is accepted.
+    :ivar log_gate: Changes the daemon's log level; None where twistd logs by itself.
     """
 
     synopsis = "Usage: twistd [twistd options] s3proxy [options] [subcommand]"
@@ -178,6 +180,7 @@ class Options(_Common):
     configuration: Config
     first_try: bool
     reread: Callable[[], Config] | None
+    log_gate: LevelGate | None = None
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -207,10 +210,19 @@ class Options(_Common):
         except ConfigError as why:
             sys.stderr.write(f"{why}\n")
             raise SystemExit(2) from None
+        if self.parent is not None and not self.subCommand:
+            logging = self.configuration.logging
+            self.log_gate = choose(self.parent, logging, _in_reactor)
         path = os.path.join(directory, name or DEFAULT_CONFIG)
         self.reread = None
         if not self.first_try:
             self.reread = lambda: read_config(path, data_dir, os.environ, directory)[0]
+
+
+def _in_reactor(call: Callable[[], object]) -> None:
+    from twisted.internet import reactor
+
+    reactor.callFromThread(call)  # type: ignore[attr-defined]
 
 
 def _foreground(twistd: usage.Options) -> None:
@@ -289,6 +301,7 @@ def makeService(options: Options) -> IService:
         accept_moved=options.accept_moved,
         first_try=options.first_try,
         reread=options.reread,
+        log_gate=options.log_gate,
     )
 
 

@@ -28,7 +28,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "telemetry": BASE | {"config"},
     # These two match the manager's Protocols by shape, and never know each other.
     "store": LANGUAGE | PORTS | {"config"},
-    "backend": LANGUAGE | PORTS | {"config"},
+    "backend": LANGUAGE | PORTS | {"config", "telemetry"},
     "embedded": BASE | {"config", "s3"},
     "web": LANGUAGE | {"manager", "config", "telemetry"},
     "jobs": LANGUAGE | {"manager", "telemetry"},
@@ -47,6 +47,7 @@ ROOTS = {
     "pages",
     "admission",
     "metering",
+    "traced",
     "tap",
     "cli",
     "__init__",

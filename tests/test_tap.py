@@ -296,9 +296,13 @@ class TestTwistdsOwnOptions:
         assert parent["logger"] == given.get("logger")
 
     def test_the_daemon_leaves_them_alone(self) -> None:
+        """But for the form of its log, where no other was asked for."""
         parent = self.parent()
         self.under(parent)
-        assert parent == self.parent()
+        assert parent == self.parent(logger="s3proxy.telemetry.sinks.chosen")
+        asked = self.parent(logger="y", logfile="x")
+        self.under(asked)
+        assert asked == self.parent(logger="y", logfile="x")
 
 
 class TestProcess:

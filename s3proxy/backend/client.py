@@ -65,8 +65,10 @@ class S3Backend:
         clock: IReactorTime | None = None,
         limits: Limits | None = None,
         context_factory: IPolicyForHTTPS | None = None,
+        agent: Callable[..., SigningAgent] = SigningAgent,
     ) -> None:
         """
+        :param agent: Makes what sends; takes what :class:`SigningAgent` does.
         :param now: UTC, to sign with.
         :param clock: Where the limits' time is from; *reactor* when None.
         :param context_factory: Whom to trust; the platform's authorities when None.
@@ -74,7 +76,7 @@ class S3Backend:
         self.name = config.name
         self._clock: IReactorTime = reactor if clock is None else clock
         self._limits = limits = limits or Limits()
-        self._agent = SigningAgent(
+        self._agent = agent(
             config,
             reactor=reactor,
             clock=self._clock,
@@ -283,6 +285,11 @@ class S3Backend:
             return answer.status == 200 and parse_versioning(answer.body)
         except (BackendError, ValueError):
             return False
+
+    @property
+    def is_failing(self) -> bool | None:
+        """How the latest call went; None where there was none yet."""
+        return self._agent.is_failing
 
     async def close(self) -> None:
         """Close idle connections; calls under way are not touched."""

@@ -26,6 +26,11 @@ T = TypeVar("T")
 class Account(Backend, Protocol):
     """A backend as the daemon opens and closes it (``backend.client.S3Backend``)."""
 
+    @property
+    def is_failing(self) -> bool | None:
+        """How the latest call went; None where there was none yet."""
+        ...
+
     async def versioned(self) -> bool:
         """Whether the bucket keeps versions; no, where the backend does not say."""
         ...
@@ -119,6 +124,11 @@ class MeasuredBackend:
         """See :class:`~s3proxy.manager.ports.Backend`."""
         work = self._inner.list_page(prefix, token)
         return await self._whole("ListObjectsV2", work)
+
+    @property
+    def is_failing(self) -> bool | None:
+        """See :class:`Account`."""
+        return self._inner.is_failing
 
     async def versioned(self) -> bool:
         """See :class:`Account`; it never fails."""

@@ -11,10 +11,12 @@ from weakref import WeakSet
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol, Request, RequestNotSent
 from twisted.web.client import (
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
+    RequestGenerationFailed,
     RequestTransmissionFailed,
     ResponseNeverReceived,
 )
@@ -27,6 +29,7 @@ from s3proxy.backend.limits import Limits, limited
 from s3proxy.backend.response import AbortableResponse
 from s3proxy.config import BackendConfig
 from s3proxy.s3.signer import sign_headers
+from s3proxy.telemetry.trail import note_backend
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -47,7 +50,12 @@ class SigningAgent:
     A call without a body whose kept connection turns out to be closed goes again on
     another one. A PUT never does: its first bytes are gone, or, where it is a copy, it
     may be at work all the same and land after the second one.
+
+    :ivar is_failing: Whether the latest call failed, by the backend's doing; None where
+        there was none yet.
     """
+
+    is_failing: bool | None = None
 
     def __init__(
         self,
@@ -95,14 +103,27 @@ class SigningAgent:
             of no body, or UNSIGNED-PAYLOAD with a body.
         :returns: An :class:`AbortableResponse`. Cancelling aborts the connection.
         """
+        note_backend(self._config.name)
         target = b"/" + uri.split(b"/", 3)[3]
         return Deferred.fromCoroutine(
             self._send(method, target, headers or Headers(), bodyProducer)
-        )
+        ).addBoth(self._note)
 
     async def close(self) -> None:
         """Close the connections that are kept idle."""
         await self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
+
+    def _note(self, result: Any) -> Any:
+        """Remember how it went, where that says something of the backend."""
+        if not isinstance(result, Failure):
+            # 401 and 403: our own keys are good for nothing there.
+            self.is_failing = result.code >= 500 or result.code in (401, 403)
+        elif not (
+            isinstance(result.value, CancelledError | RequestGenerationFailed)
+            or _cancelled(result.value)
+        ):
+            self.is_failing = True
+        return result
 
     async def _send(
         self,
@@ -185,5 +206,5 @@ def _may_go_again(method: bytes, body: IBodyProducer | None) -> bool:
     return body is None and method != b"PUT"
 
 
-def _cancelled(why: Exception) -> bool:
+def _cancelled(why: BaseException | None) -> bool:
     return any(reason.check(CancelledError) for reason in getattr(why, "reasons", ()))

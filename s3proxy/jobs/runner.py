@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from s3proxy.errors import StoreError
 from s3proxy.observe import NOBODY, RoundWatch
+from s3proxy.telemetry.trail import detached
 
 #: How long a stop waits for a round under way.
 STOP_SECONDS = 5.0
@@ -53,6 +54,8 @@ class Job:
     :ivar at_start: The first round comes at once.
     :ivar failures: Rounds that ended with an exception, since the start.
     :ivar watch: Is told of every round.
+    :ivar is_failing: The latest one did.
+    :ivar around: Does a round, and something about it; None where there is nothing.
     """
 
     name: str
@@ -64,6 +67,8 @@ class Job:
     record: Record | None = None
     _recorded: tuple[float, str, bool] | None = None
     watch: RoundWatch = NOBODY
+    is_failing: bool = False
+    around: Callable[[Callable[[], Awaitable[object]]], Awaitable[object]] | None = None
     _loop: LoopingCall | None = None
     _current: Deferred[None] | None = None
     _log = Logger()
@@ -103,7 +108,7 @@ class Job:
     def _begin(self) -> Deferred[None] | None:
         if self._current is not None:
             return None
-        self._current = current = Deferred.fromCoroutine(self._once())
+        self._current = current = detached(self._once())
         current.addBoth(self._ended)
         waiting: Deferred[None] = Deferred()
         current.addBoth(lambda _: waiting.callback(None))
@@ -116,14 +121,17 @@ class Job:
         began = self._clock.seconds()
         good, result = False, "broken off"
         try:
-            outcome = await self.watch.round(self.name, self._round())
+            around = self.around
+            work = self._round() if around is None else around(self._round)
+            outcome = await self.watch.round(self.name, work)
             good, result = True, "done" if outcome is None else str(outcome)
+            self.is_failing = False
         except StoreError as why:
-            self.failures += 1
+            self.failures, self.is_failing = self.failures + 1, True
             result = str(why)
             self._log.warn("{job}: {why}", job=self.name, why=why)
         except Exception as why:
-            self.failures += 1
+            self.failures, self.is_failing = self.failures + 1, True
             result = f"failed, see the log: {type(why).__name__}"
             self._log.failure("{job} failed; it goes on", job=self.name)
         # A clock that was put back gives less than nothing.

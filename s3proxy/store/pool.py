@@ -64,6 +64,8 @@ class Pool:
     #: When the database was last found to be away, by the reactor's clock.
     last_failure_seconds: float | None = None
     watch: StatementWatch = NOBODY
+    #: When it last answered; None after a failure, until it answers again.
+    heard_seconds: float | None = None
     _log = Logger()
 
     async def query(
@@ -164,9 +166,11 @@ class Pool:
             milliseconds = int(timeout_seconds * 900)
             sql = f"SET LOCAL statement_timeout = {milliseconds}; {sql}"
         try:
-            return await connection.query(
+            rows = await connection.query(
                 sql, parameters, timeout_seconds, recurs=recurs
             )
+            self.heard_seconds = self.reactor.seconds()
+            return rows
         except psycopg2.Error as why:
             if why.pgcode == _READ_ONLY:
                 connection.close()
@@ -258,6 +262,7 @@ class Pool:
         if self.last_failure_seconds is None or now - self.last_failure_seconds > 5:
             self._log.warn("database: {reason}", reason=_first_line(why))
         self.last_failure_seconds = now
+        self.heard_seconds = None
 
 
 def _first_line(why: BaseException) -> str:

@@ -43,9 +43,11 @@ from s3proxy.web.forms import Forms
 from s3proxy.web.gate import Gate
 from s3proxy.web.limits import Limits
 from s3proxy.web.patience import patiently
+from s3proxy.web.readiness import Readiness
 from s3proxy.web.relay import ShortRead, relay
 from s3proxy.web.request import S3Request
 from s3proxy.web.throttle import Throttle
+from s3proxy.web.watch import Watch
 
 #: What clients are told, and the first region that a signature may name.
 REGION = "us-east-1"
@@ -89,6 +91,8 @@ class App:
     _pages: Pages | None = None
     _tally: Callable[[int], None] | None = None
     _meter: Requests | None = None
+    _access: Watch = field(factory=Watch)
+    _readiness: Readiness | None = None
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -98,6 +102,11 @@ class App:
     def health(self, request: S3Request) -> Deferred[None] | None:
         """The process answers; nothing more is said, to anybody."""
         return self._serve(request, self._health)
+
+    @klein.route("/ready")
+    def ready(self, request: S3Request) -> Deferred[None] | None:
+        """What works and what does not; see :mod:`s3proxy.web.readiness`."""
+        return self._serve(request, self._ready)
 
     @klein.route("/metrics")
     def metrics(self, request: S3Request) -> Deferred[None] | None:
@@ -115,15 +124,17 @@ class App:
         handling = self._guard(request, self._answer)
         if self._meter is not None:
             handling = self._meter.over(request, handling)
-        return self._run(handling)
+        return self._run(request, handling)
 
     def _serve(self, request: S3Request, answer: Answerer) -> Deferred[None] | None:
-        return self._run(self._guard(request, answer))
+        return self._run(request, self._guard(request, answer))
 
-    def _run(self, handling: Coroutine[Any, Any, None]) -> Deferred[None] | None:
+    def _run(
+        self, request: S3Request, handling: Coroutine[Any, Any, None]
+    ) -> Deferred[None] | None:
         """Start to answer; the router finishes the request when the result fires."""
         self._drain.begin()
-        work = Deferred.fromCoroutine(handling)
+        work = Deferred.fromCoroutine(self._access.over(request, handling))
         work.addBoth(self._over, request)
         if work.called:
             return None
@@ -154,6 +165,7 @@ class App:
         except Exception:
             self._log.failure("request {id} failed", id=request.request_id)
             error = InternalError()
+        request.trail.error = error.code
         if request.gone:
             return
         if request.startedWriting and not request.kept_alive:
@@ -183,6 +195,10 @@ class App:
 
     async def _health(self, request: S3Request) -> Answer:
         return Answer.text(b"ok")
+
+    async def _ready(self, request: S3Request) -> Answer:
+        assert self._readiness is not None
+        return await self._readiness.report(draining=self._drain.draining)
 
     async def _metrics(self, request: S3Request) -> Answer:
         assert self._registry is not None
@@ -240,6 +256,7 @@ class App:
         identity: Identity,
     ) -> Answer:
         """Do what is asked for, if it is granted."""
+        request.trail.note(op, identity.access_key_id)
         if self._require_signed_payload:
             check_payload_signed(
                 identity,

@@ -32,11 +32,13 @@ from s3proxy.web.ports import (
     ObjectsPort,
     UploadsPort,
 )
+from s3proxy.web.readiness import Readiness
 from s3proxy.web.requestid import request_id
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.tagging import TaggingHandlers
 from s3proxy.web.throttle import Throttle
 from s3proxy.web.uploads import UploadHandlers
+from s3proxy.web.watch import Watch
 
 #: What clients are told, and the first region that a signature may name.
 REGION = "us-east-1"
@@ -70,6 +72,8 @@ def make_site(
     pages: Pages | None = None,
     tally: Callable[[int], None] | None = None,
     meter: Requests | None = None,
+    access: Watch | None = None,
+    readiness: Readiness | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -81,6 +85,8 @@ def make_site(
     :param tally: Is told the status of each answer that is S3's.
     :param meter: Counts what is done; None = nobody does.
     :param throttle: Who is let in; by default as *server* has it, without a rate limit.
+    :param access: Tells of each request; by default it is logged, and not traced.
+    :param readiness: What ``/health/ready`` says; None = there is no such thing.
     """
     limits = limits or Limits()
     throttle = throttle or Throttle(server, RateLimitConfig(), clock)
@@ -102,8 +108,12 @@ def make_site(
         pages,
         tally,
         meter,
+        access or Watch(),
+        readiness,
     )
     routes = {b"/health": b"health"}
+    if readiness is not None:
+        routes[b"/health/ready"] = b"ready"
     if metrics_path is not None and registry is not None:
         routes[metrics_path.encode()] = b"metrics"
     return StreamingSite(

@@ -29,6 +29,7 @@ from s3proxy.web.answer import refusal
 from s3proxy.web.request import S3Request
 from s3proxy.web.strict import StrictChannel
 from s3proxy.web.throttle import Place
+from s3proxy.web.watch import log_refusal
 
 if TYPE_CHECKING:
     from s3proxy.web.site import StreamingSite
@@ -189,15 +190,19 @@ class S3Channel(StrictChannel):
         command = getattr(self, "_command", b"")
         if self.site.meter is not None:
             self.site.meter.refused(command, error.status)
+        request_id = request.request_id if request else self.site.request_ids()
+        resource = getattr(self, "_path", b"").partition(b"?")[0]
         self.transport.write(
             refusal(
                 error,
-                request_id=request.request_id if request else self.site.request_ids(),
-                resource=getattr(self, "_path", b"").partition(b"?")[0],
+                request_id=request_id,
+                resource=resource,
                 now=self.site.now(),
                 with_body=command != b"HEAD",
             )
         )
+        peer = getattr(self.transport.getPeer(), "host", None)
+        log_refusal(error, request_id, command, resource, peer)
         self._start_rest_calls()
         self._half_close()
 

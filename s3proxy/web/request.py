@@ -17,6 +17,7 @@ from zope.interface import provider
 from s3proxy.errors import ClientGone
 from s3proxy.s3 import documents, markup
 from s3proxy.s3.dates import http_date
+from s3proxy.telemetry.trail import Trail
 from s3proxy.web.answer import Answer
 from s3proxy.web.body import RequestBody
 
@@ -33,6 +34,7 @@ class S3Request(server.Request):
     A request whose handler starts before its body has come.
 
     :ivar request_id: Names it in its answer and in the log.
+    :ivar trail: What is known of it, for its line in the log.
     :ivar body: The body, from the moment the headers are complete.
     :ivar route: What the router gets to see; b"" = S3.
     :ivar dispatched: A handler has been started.
@@ -58,6 +60,7 @@ class S3Request(server.Request):
         super().__init__(channel, parsePOSTFormSubmission=False)
         self.site = channel.site
         self.request_id = channel.site.request_ids()
+        self.trail = Trail(self.request_id)
 
     # What the channel calls, in this order.
 
@@ -142,6 +145,11 @@ class S3Request(server.Request):
     def client_left(self) -> bool:
         """Whether the connection was lost before the answer was complete."""
         return bool(self._disconnected)
+
+    @property
+    def was_broken_off(self) -> bool:
+        """Whether it is we who broke the connection, in the middle of an answer."""
+        return self._broken and not self._disconnected
 
     def set_head(self, answer: Answer) -> None:
         """Set status and headers, in place of any set before; the next write sends."""

@@ -8,6 +8,7 @@ ours, and a backend and a database that go away.
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import subprocess
 import urllib.request
@@ -20,6 +21,7 @@ from attrs import define, evolve, field
 
 from s3proxy.config import load
 from s3proxy.s3.sigv4 import EMPTY_SHA256, sign_headers
+from tests.collector import Collector
 from tests.daemon import KEY_ID, SECRET, SHORT_LEDGER, TOKEN, Daemon
 from tests.security.http import raw
 from tests.security.http.breaking_daemon import KEY as MISTAKE
@@ -41,6 +43,7 @@ class Spy:
     daemon: Daemon
     metrics_port: int
     secrets: list[str]
+    collector: Collector
     seen: list[bytes] = field(factory=list)
 
     def send(self, *pieces: bytes) -> raw.Answer:
@@ -85,10 +88,11 @@ class Spy:
     def assert_nothing_leaked(self) -> str:
         """:returns: The log."""
         log = self.daemon.log.read_bytes()
+        texts = (log, *self.seen, *self.collector.raw)
         for secret in self.secrets:
-            for text in (log, *self.seen):
+            for text in texts:
                 assert secret.encode() not in text, f"{secret!r} leaked"
-        for text in (log, *self.seen):
+        for text in texts:
             assert b"AWS4-HMAC-SHA256 Cred" not in text
             assert b"X-Amz-Signature" not in text
         return log.decode()
@@ -107,21 +111,31 @@ def databases() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="module")
-def spy(backends: S3Server, databases: PostgresServer) -> Iterator[Spy]:
+def collector() -> Iterator[Collector]:
+    with Collector() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def spy(
+    backends: S3Server, databases: PostgresServer, collector: Collector
+) -> Iterator[Spy]:
     database = evolve(databases.create_database(), password=PASSWORD)
     backend = backends.create_bucket("a", quota_bytes=2**30)
     metrics = {"enabled": True, "listen_addr": "127.0.0.1:0"}
+    tracing = {"enabled": True, "endpoint": collector.endpoint, "insecure": True}
     with Daemon(
         database,
         [backend],
         ledger={**SHORT_LEDGER, "lease": "20s"},
         module="tests.security.http.breaking_daemon",
-        telemetry={"metrics": metrics},
+        telemetry={"metrics": metrics, "tracing": tracing},
+        logging={"level": "debug"},
     ) as daemon:
         port = re.search(r"metrics on http://\S+:(\d+)/", daemon.log.read_text())
         assert port is not None
         secrets = [SECRET, TOKEN, PASSWORD, backend.secret_access_key]
-        yield Spy(daemon, int(port[1]), secrets)
+        yield Spy(daemon, int(port[1]), secrets, collector)
 
 
 def requests_of_every_kind(spy: Spy) -> None:
@@ -219,6 +233,15 @@ def test_metrics_and_health(spy: Spy, case: int) -> None:
     assert spy.send(raw.request("GET", "/health", token=False)).body == b"ok"
     port = spy.metrics_port
     assert raw.send(port, raw.request("GET", "/health", token=False)).body == b"ok"
+    # Strangers are told how many, the operator's listener says which.
+    told = spy.send(raw.request("GET", "/health/ready", token=False))
+    assert told.status == 200
+    said = json.loads(told.body)
+    assert (said["status"], said["database"]) == ("ready", "ok")
+    assert said["backends"] == {"ok": 1} and list(said["jobs"]) == ["ok"]
+    told = raw.send(port, raw.request("GET", "/health/ready", token=False))
+    assert json.loads(told.body)["backends"] == {"a": "ok"}
+    assert json.loads(told.body)["jobs"]["reap claims"] == "ok"
     for target in ("/", "/unified/k", "/metrics/", "/metrics?x"):
         answer = raw.send(port, raw.request("GET", target))
         raw.assert_error(answer, [(404, "NoSuchKey")])
@@ -253,16 +276,25 @@ def test_outages(
     assert spy.send(odd).status == 503
     lines = assert_lines(spy, before)
     assert any("PUT /unified/a%0Ab%1B[0m" in each for each in lines)
+    told = spy.send(raw.request("GET", "/health/ready", token=False))
+    assert told.status == 200 and json.loads(told.body)["status"] == "degraded"
     requests_of_every_kind(spy)
     databases.kill()
     poll(
         lambda: spy.send(raw.request("GET", "/unified/o")).status == 503,
         "503 without a database",
     )
+    told = spy.send(raw.request("GET", "/health/ready", token=False))
+    assert told.status == 503 and json.loads(told.body)["database"] == "unreachable"
+    assert spy.send(raw.request("GET", "/health", token=False)).body == b"ok"
     requests_of_every_kind(spy)
     log = spy.assert_nothing_leaked()
     assert "backend a: " in log
     spy.daemon.terminate()
+    # The last spans came with the stop.
+    statements = spy.collector.named("find")
+    assert any(each.is_error for each in statements)
+    assert len(spy.collector.named("DELETE /{bucket}/{key}")) > 2
     # Neither does a start that fails, nor a command.
     failed = spy.daemon.check()
     assert failed.returncode != 0
