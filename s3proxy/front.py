@@ -24,6 +24,9 @@ from s3proxy.web.tls import Certificates, TlsFactory
 #: to a backend.
 _FILES_EACH, _FILES_BASE = 2, 500
 
+#: Opens a port: the key of its address, the address, and what speaks there.
+Listen = Callable[[str, str, IProtocolFactory], IListeningPort]
+
 #: Settings that a reload puts in force here.
 _FOLLOWED = (
     "rate_limit",
@@ -45,15 +48,22 @@ class Front:
     log = Logger()
 
     def __init__(
-        self, config: Config, *, reactor: Any, now: Callable[[], datetime]
+        self,
+        config: Config,
+        *,
+        reactor: Any,
+        now: Callable[[], datetime],
+        listen: Listen | None = None,
     ) -> None:
         """
         :param now: Wall clock, aware.
+        :param listen: Opens ports; None = on this process's own sockets.
         :raises ConfigError: The certificate cannot be used.
         """
         self._config = config
         self._reactor = reactor
         self._now = now
+        self._open_port = listen or tcp_ports(reactor)
         tls = config.server.tls
         self._certificates = Certificates(tls, now) if tls is not None else None
         self.throttle = Throttle(config.server, config.rate_limit, reactor)
@@ -82,14 +92,16 @@ class Front:
         factory: IProtocolFactory = site
         if self._certificates is not None:
             factory = TlsFactory(self._certificates, site, self._reactor)
-        port = self._listen(self._config.server.listen_addr, factory)
+        server = self._config.server
+        port = self._listen("server.listen_addr", server.listen_addr, factory)
         metrics = self._config.telemetry.metrics
         if self.registry is not None and metrics.listen_addr is not None:
             self._metrics_site = make_metrics_site(
                 self.registry, metrics.path, clock=self._reactor, now=self._now
             )
-            address: Any = self._listen(metrics.listen_addr, self._metrics_site)
-            address = address.getHost()
+            key = "telemetry.metrics.listen_addr"
+            own = self._listen(key, metrics.listen_addr, self._metrics_site)
+            address: Any = own.getHost()
             self.log.info(
                 "metrics on http://{host}:{port}{path}",
                 host=address.host,
@@ -134,11 +146,10 @@ class Front:
         if self._metrics_site is not None:
             await self._metrics_site.drain.drain(0)
 
-    def _listen(self, address: str, factory: IProtocolFactory) -> IListeningPort:
-        host, number = split_address(address)
-        port: IListeningPort = self._reactor.listenTCP(
-            number, factory, backlog=511, interface=host
-        )
+    def _listen(
+        self, key: str, address: str, factory: IProtocolFactory
+    ) -> IListeningPort:
+        port = self._open_port(key, address, factory)
         self._ports.append(port)
         return port
 
@@ -158,3 +169,16 @@ class Front:
                 allowed=allowed,
                 wanted=wanted,
             )
+
+
+def tcp_ports(reactor: Any) -> Listen:
+    """Opens ports on sockets of this process."""
+
+    def listen(key: str, address: str, factory: IProtocolFactory) -> IListeningPort:
+        host, number = split_address(address)
+        port: IListeningPort = reactor.listenTCP(
+            number, factory, backlog=511, interface=host
+        )
+        return port
+
+    return listen

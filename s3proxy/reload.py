@@ -27,6 +27,8 @@ NO_FILE: Final = (
     "SIGHUP: nothing to reload, since s3proxy was started without a configuration file"
 )
 
+_log = Logger()
+
 
 @frozen
 class Applier:
@@ -92,19 +94,14 @@ class Reloader:
             return False
         try:
             config = self._read()
-            acts = [await each.prepare(config) for each in self._appliers]
+            act = await prepare_all(self._appliers, config)
         except (ConfigError, StoreError) as why:
             for line in str(why).splitlines():
                 self._log.error("reload refused: {line}", line=line)
         except Exception:
             self._log.failure("reload refused")
         else:
-            for act in acts:
-                try:
-                    act()
-                except Exception:
-                    # The others go on: half of it in force would be worse than most.
-                    self._log.failure("a part of the reload failed")
+            act()
             self._log.info("configuration reloaded")
             self._tell_the_rest(config)
             return True
@@ -122,6 +119,48 @@ class Reloader:
             self._log.warn(
                 "changed, and waiting for a restart: {paths}", paths=", ".join(waiting)
             )
+
+
+async def prepare_all(appliers: Sequence[Applier], config: Config) -> Act:
+    """
+    Have all get *config* ready; returns what puts it in force, all of it.
+
+    :raises ConfigError: One of them objects; so may StoreError.
+    """
+    acts = [await each.prepare(config) for each in appliers]
+
+    def act() -> None:
+        for each in acts:
+            try:
+                each()
+            except Exception:
+                # The others go on: half of it in force would be worse than most.
+                _log.failure("a part of the reload failed")
+
+    return act
+
+
+def in_force(old: Config, new: Config, followed: Sequence[str]) -> Config:
+    """
+    *old*, with what *new* has for the *followed* keys: what counts after a reload.
+
+    A section that comes or goes (``server.tls``) waits for a start.
+    """
+    kept: Any = old
+    for path in followed:
+        kept = _with(kept, new, path.split("."))
+    result: Config = kept
+    return result
+
+
+def _with(old: Any, new: Any, names: Sequence[str]) -> Any:
+    name, *rest = names
+    if not hasattr(old, name):
+        name += "_seconds"
+    value, other = getattr(old, name), getattr(new, name)
+    if (value is None) != (other is None):
+        return old
+    return attrs.evolve(old, **{name: _with(value, other, rest) if rest else other})
 
 
 def changes(old: Config, new: Config) -> list[str]:

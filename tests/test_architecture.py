@@ -34,10 +34,15 @@ ALLOWED: dict[str, frozenset[str]] = {
     "commands": LANGUAGE | {"manager", "config", "telemetry"},
     "banner": BASE | {"config"},
     "reload": BASE | {"config"},
+    "workers": BASE | {"config", "reload"},
+    "lifecycle": BASE | {"commands", "embedded", "reload", "workers"},
     "front": BASE | {"config", "reload", "telemetry", "web"},
 }
 #: The composition roots, which know all rooms.
-ROOTS = {"service", "foundation", "admission", "tap", "cli", "__init__", "__main__"}
+ROOTS = {
+    *("service", "master", "worker", "foundation", "admission", "tap", "cli"),
+    *("__init__", "__main__"),
+}
 
 PURE = {"s3", "plan", "model", "errors", "config"}
 IMPURE = {
@@ -56,7 +61,7 @@ IMPURE = {
     "asyncio",
 }
 #: Who may import the global reactor.
-REACTOR = {"service", "tap", "cli"}
+REACTOR = {"service", "worker", "tap", "cli"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,0 +1,75 @@
+"""
+Log events on their way from a worker to the master's log.
+
+They travel as JSON, one a line, and become events again: so they are formatted,
+filtered and written where twistd's options say, by one process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
+
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    Logger,
+    eventAsJSON,
+    eventFromJSON,
+)
+from zope.interface import implementer
+
+_log = Logger()
+
+
+@implementer(ILogObserver)
+class Sender:
+    """
+    An observer that writes to a pipe, whole lines only, also from several threads.
+
+    It waits where the pipe is full, so that nothing is lost when the process ends.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = Lock()
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write one event."""
+        data = eventAsJSON(event).encode(errors="backslashreplace") + b"\n"
+        # Where the master is gone there is nobody to tell.
+        with self._lock, suppress(OSError):
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+
+
+def relay(number: int, line: bytes, publish: Callable[[LogEvent], None]) -> None:
+    """
+    Publish an event of worker *number*, which its text names.
+
+    :ivar line: Without its end. One that is no event is logged as it is.
+    """
+    try:
+        event = eventFromJSON(line.decode())
+    except (ValueError, KeyError, TypeError):
+        relay_text(number, line)
+        return
+    level = event.get("log_level")
+    system = event.get("log_system")
+    if system in (None, "-"):
+        name = getattr(level, "name", "-")
+        system = f"{event.get('log_namespace', '-')}#{name}"
+    event["log_system"] = f"worker {number}, {system}"
+    event["worker"] = number
+    publish(event)
+
+
+def relay_text(number: int, line: bytes) -> None:
+    """What a worker wrote past its log: a dying interpreter, a library in C."""
+    _log.warn(
+        "worker {worker}: {line}",
+        worker=number,
+        line=line.decode(errors="backslashreplace").rstrip("\r"),
+    )
