@@ -16,6 +16,7 @@ from s3proxy.config_values import split_address
 from s3proxy.reload import Act, Applier
 from s3proxy.telemetry.metrics import make_registry
 from s3proxy.web.metrics_site import make_metrics_site
+from s3proxy.web.rates import Rate, RateLimit
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.throttle import Throttle
 from s3proxy.web.tls import Certificates, TlsFactory
@@ -54,10 +55,12 @@ class Front:
         reactor: Any,
         now: Callable[[], datetime],
         listen: Listen | None = None,
+        rates: Callable[[float, int], Rate] = RateLimit,
     ) -> None:
         """
         :param now: Wall clock, aware.
         :param listen: Opens ports; None = on this process's own sockets.
+        :param rates: See :class:`Throttle`.
         :raises ConfigError: The certificate cannot be used.
         """
         self._config = config
@@ -66,7 +69,7 @@ class Front:
         self._open_port = listen or tcp_ports(reactor)
         tls = config.server.tls
         self._certificates = Certificates(tls, now) if tls is not None else None
-        self.throttle = Throttle(config.server, config.rate_limit, reactor)
+        self.throttle = Throttle(config.server, config.rate_limit, reactor, rates)
         self.registry: CollectorRegistry | None = None
         if config.telemetry.metrics.enabled:
             self.registry = make_registry()

@@ -31,8 +31,9 @@ from s3proxy.lifecycle import Lifecycle
 from s3proxy.reload import Act, Applier, Reloader, in_force
 from s3proxy.service import DRAIN_SECONDS, now, tell_serving, warn_if_versioned
 from s3proxy.store.buckets import PostgresBuckets
+from s3proxy.web.shared_rates import make_table
 from s3proxy.workers.crew import Crew
-from s3proxy.workers.messages import FIRST_SOCKET, Socket, Start
+from s3proxy.workers.messages import FIRST_SOCKET, RATES, Socket, Start
 from s3proxy.workers.process import Listener, WorkerProcess, spawn
 from s3proxy.workers.shares import share_of
 
@@ -73,6 +74,7 @@ class Master(Lifecycle):
         self._foundation: Foundation | None = None
         self._ports: dict[str, IListeningPort] = {}
         self._metrics_dir: str | None = None
+        self._rates: int | None = None
         self._crew = Crew(config.server.workers, self._spawn, self._bury, self.reactor)
 
     async def _start(self) -> None:
@@ -85,6 +87,7 @@ class Master(Lifecycle):
         made = PostgresBuckets(foundation.pool, config.ledger.late_seconds)
         await open_admission(config, foundation.registry, made, now)
         self._listen(config)
+        self._rates = make_table()
         if config.telemetry.metrics.enabled:
             self._metrics_dir = tempfile.mkdtemp(prefix="s3proxy-metrics-")
         self.config = evolve(
@@ -111,6 +114,8 @@ class Master(Lifecycle):
                 if stopped is not None:
                     await stopped
             await self._crew.stop(DRAIN_SECONDS + _CLEAN_UP_SECONDS)
+            if self._rates is not None:
+                os.close(self._rates)
             if self._metrics_dir is not None:
                 shutil.rmtree(self._metrics_dir, ignore_errors=True)
         finally:
@@ -137,7 +142,8 @@ class Master(Lifecycle):
     # Workers.
 
     def _spawn(self, number: int, listener: Listener) -> WorkerProcess:
-        sockets, inherited = {}, {}
+        assert self._rates is not None
+        sockets, inherited = {}, {RATES: self._rates}
         for at, (key, port) in enumerate(self._ports.items(), FIRST_SOCKET):
             opened: Any = port
             sockets[key] = Socket(at, int(opened.addressFamily))
@@ -152,11 +158,11 @@ class Master(Lifecycle):
             environment["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir
         return spawn(
             self.reactor,
-            Start(number, config, self._accept_moved, sockets),
+            Start(number, config, self._accept_moved, sockets, RATES),
             listener,
             command=_command,
             environment=environment,
-            sockets=inherited,
+            inherited=inherited,
         )
 
     def _bury(self, pid: int) -> None:

@@ -24,7 +24,7 @@ from s3proxy.banner import banner
 from s3proxy.config import Config
 from s3proxy.embedded.keys import client_keys
 from s3proxy.foundation import Foundation, open_foundation, register
-from s3proxy.front import Front, Listen
+from s3proxy.front import Front
 from s3proxy.jobs.collecting import Collector
 from s3proxy.jobs.expiring import Expirer
 from s3proxy.jobs.manifesting import Manifester
@@ -85,7 +85,6 @@ class Daemon(Lifecycle):
     """
     One process that serves.
 
-    :param listen: Opens the front's ports, where they are not this process's own.
     :ivar warns: Whether it warns of what the configuration leaves open.
     """
 
@@ -101,7 +100,6 @@ class Daemon(Lifecycle):
         first_try: bool,
         out: TextIO,
         reread: Callable[[], Config] | None,
-        listen: Listen | None = None,
     ) -> None:
         super().__init__(reactor)
         self.config = config
@@ -109,7 +107,6 @@ class Daemon(Lifecycle):
         self.first_try = first_try
         self._out = out
         self._reread = reread
-        self._listen = listen
         self._foundation: Foundation | None = None
         self._site: StreamingSite | None = None
         self._front: Front | None = None
@@ -117,9 +114,7 @@ class Daemon(Lifecycle):
 
     async def _start(self) -> None:
         config = self.config
-        front = self._front = Front(
-            config, reactor=self.reactor, now=now, listen=self._listen
-        )
+        front = self._front = self._make_front(config)
         foundation = await open_foundation(config, reactor=self.reactor)
         self._foundation = foundation
         await register(foundation, self.accept_moved)
@@ -140,6 +135,9 @@ class Daemon(Lifecycle):
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
+
+    def _make_front(self, config: Config) -> Front:
+        return Front(config, reactor=self.reactor, now=now)
 
     def _announce(self, address: Any, foundation: Foundation, config: Config) -> None:
         """It serves: say so."""

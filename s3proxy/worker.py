@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from prometheus_client import Gauge
@@ -29,11 +30,12 @@ from twisted.python.failure import Failure
 from s3proxy.config import Config
 from s3proxy.errors import ConfigError, StoreError
 from s3proxy.foundation import Foundation
-from s3proxy.front import Listen
+from s3proxy.front import Front, Listen
 from s3proxy.reload import Act as Action
 from s3proxy.reload import Applier, prepare_all
-from s3proxy.service import Daemon
+from s3proxy.service import Daemon, now
 from s3proxy.telemetry.logs import quieten
+from s3proxy.web.shared_rates import SharedRateLimit, Table
 from s3proxy.workers import messages
 from s3proxy.workers.events import Sender
 from s3proxy.workers.messages import (
@@ -67,9 +69,10 @@ class Worker(Daemon):
             False,
             sys.stdout,
             None,
-            listen=inherited_ports(reactor, start.sockets),
         )
         self.number = start.number
+        self._sockets = start.sockets
+        self._rates = partial(SharedRateLimit, Table(start.rates))
         self._control = Control(self)
         self._appliers: Sequence[Applier] | None = None
         self._waiting: list[Prepare] = []
@@ -84,6 +87,15 @@ class Worker(Daemon):
     def _follow_signals(self) -> None:
         # The master tells what a hang-up means; a terminal tells it to everybody.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _make_front(self, config: Config) -> Front:
+        return Front(
+            config,
+            reactor=self.reactor,
+            now=now,
+            listen=inherited_ports(self.reactor, self._sockets),
+            rates=self._rates,
+        )
 
     def _announce(self, address: Any, foundation: Foundation, config: Config) -> None:
         self.log.info("process {pid} serves", pid=os.getpid())

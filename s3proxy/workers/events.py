@@ -21,6 +21,8 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+_SAID = "failure_said"
+
 _log = Logger()
 
 
@@ -38,6 +40,10 @@ class Sender:
 
     def __call__(self, event: LogEvent) -> None:
         """Write one event."""
+        failure = event.get("log_failure")
+        if failure is not None:
+            # An exception has no form in JSON; what it says has.
+            event = {**event, _SAID: failure.getErrorMessage()}
         data = eventAsJSON(event).encode(errors="backslashreplace") + b"\n"
         # Where the master is gone there is nobody to tell.
         with self._lock, suppress(OSError):
@@ -52,10 +58,14 @@ def relay(number: int, line: bytes, publish: Callable[[LogEvent], None]) -> None
     :ivar line: Without its end. One that is no event is logged as it is.
     """
     try:
-        event = eventFromJSON(line.decode())
+        event: object = eventFromJSON(line.decode())
     except (ValueError, KeyError, TypeError):
+        event = None
+    if not isinstance(event, dict):
         relay_text(number, line)
         return
+    if _SAID in event and event.get("log_failure") is not None:
+        event["log_failure"].value = event.pop(_SAID)
     level = event.get("log_level")
     system = event.get("log_system")
     if system in (None, "-"):

@@ -19,8 +19,9 @@ from attrs import define, field, frozen
 from s3proxy.config_model import Config
 
 #: File descriptors of a worker: what it is told, what it answers, what it logs. Beside
-#: them are standard output and error, and listening sockets from the last number on.
-TOLD, ANSWERS, EVENTS, FIRST_SOCKET = 0, 3, 4, 5
+#: them are standard output and error, the shared memory of the rate limit, and
+#: listening sockets from the last number on.
+TOLD, ANSWERS, EVENTS, RATES, FIRST_SOCKET = 0, 3, 4, 5, 6
 
 #: A line that is longer is cut: no worker must take the master's memory.
 MAX_LINE_BYTES: Final = 1024 * 1024
@@ -45,12 +46,14 @@ class Start:
     :ivar config: Its own share of the configuration.
     :ivar accept_moved: Backends whose new place the operator vouches for.
     :ivar sockets: By the key of their address.
+    :ivar rates: The descriptor of the shared account of clients' rates.
     """
 
     number: int
     config: Config
     accept_moved: frozenset[str]
     sockets: Mapping[str, Socket]
+    rates: int
 
 
 @frozen

@@ -161,13 +161,13 @@ def spawn(
     *,
     command: Callable[[int], list[str]],
     environment: Mapping[str, str],
-    sockets: Mapping[int, int],
+    inherited: Mapping[int, int],
 ) -> WorkerProcess:
     """
     Start a worker.
 
     :param command: Its command line, by its number.
-    :param sockets: Descriptors of this process, by what they are to be in the worker.
+    :param inherited: Descriptors of this process, by what they are to be in the worker.
     """
     worker = WorkerProcess(start.number, listener)
     line = command(start.number)
@@ -183,7 +183,7 @@ def spawn(
             _ERROR: "r",
             messages.ANSWERS: "r",
             messages.EVENTS: "r",
-            **sockets,
+            **inherited,
         },
     )
     worker.tell(start)
