@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +174,10 @@ class Master(Lifecycle):
         workers = self.config.server.workers
         act_all = await self._crew.prepare(share_of(config, workers))
 
-        def act() -> None:
+        def act() -> Awaitable[None] | None:
             # Whoever is started from now on goes by it, too.
             self.config = in_force(self.config, config, self._crew.settings)
-            act_all()
+            return act_all()
 
         return act
 

@@ -20,8 +20,9 @@ from twisted.logger import Logger
 from s3proxy.config_model import Config
 from s3proxy.errors import ConfigError, StoreError
 
-#: Puts what was prepared in force; it should have nothing left to fail at.
-Act = Callable[[], None]
+#: Puts what was prepared in force; it should have nothing left to fail at. What takes a
+#: while is begun at once, and its end can be awaited.
+Act = Callable[[], Awaitable[None] | None]
 
 NO_FILE: Final = (
     "SIGHUP: nothing to reload, since s3proxy was started without a configuration file"
@@ -101,7 +102,7 @@ class Reloader:
         except Exception:
             self._log.failure("reload refused")
         else:
-            act()
+            await act()
             self._log.info("configuration reloaded")
             self._tell_the_rest(config)
             return True
@@ -121,7 +122,9 @@ class Reloader:
             )
 
 
-async def prepare_all(appliers: Sequence[Applier], config: Config) -> Act:
+async def prepare_all(
+    appliers: Sequence[Applier], config: Config
+) -> Callable[[], Awaitable[None]]:
     """
     Have all get *config* ready; returns what puts it in force, all of it.
 
@@ -129,10 +132,12 @@ async def prepare_all(appliers: Sequence[Applier], config: Config) -> Act:
     """
     acts = [await each.prepare(config) for each in appliers]
 
-    def act() -> None:
+    async def act() -> None:
         for each in acts:
             try:
-                each()
+                done = each()
+                if done is not None:
+                    await done
             except Exception:
                 # The others go on: half of it in force would be worse than most.
                 _log.failure("a part of the reload failed")

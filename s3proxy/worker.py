@@ -12,7 +12,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -31,7 +31,6 @@ from s3proxy.config import Config
 from s3proxy.errors import ConfigError, StoreError
 from s3proxy.foundation import Foundation
 from s3proxy.front import Front, Listen
-from s3proxy.reload import Act as Action
 from s3proxy.reload import Applier, prepare_all
 from s3proxy.service import Daemon, now
 from s3proxy.telemetry.logs import quieten
@@ -40,6 +39,7 @@ from s3proxy.workers import messages
 from s3proxy.workers.events import Sender
 from s3proxy.workers.messages import (
     Act,
+    Acted,
     Answer,
     Drop,
     Order,
@@ -76,7 +76,7 @@ class Worker(Daemon):
         self._control = Control(self)
         self._appliers: Sequence[Applier] | None = None
         self._waiting: list[Prepare] = []
-        self._prepared: dict[int, Action] = {}
+        self._prepared: dict[int, Callable[[], Awaitable[None]]] = {}
 
     def startService(self) -> None:
         """Take orders, and begin with the reactor."""
@@ -128,13 +128,17 @@ class Worker(Daemon):
             case Act(serial):
                 act = self._prepared.pop(serial, None)
                 if act is not None:
-                    act()
+                    Deferred.fromCoroutine(self._act(serial, act))
             case Drop(serial):
                 self._prepared.pop(serial, None)
                 self._waiting = [x for x in self._waiting if x.serial != serial]
             case Stop():
                 with suppress(ReactorNotRunning):
                     self.reactor.stop()
+
+    async def _act(self, serial: int, act: Callable[[], Awaitable[None]]) -> None:
+        await act()
+        self.answer(Acted(serial))
 
     async def _prepare(self, serial: int, config: Config) -> None:
         problems: list[str] = []

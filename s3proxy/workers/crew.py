@@ -9,7 +9,7 @@ go by different configurations for longer than it takes to tell them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from attrs import define, field
@@ -41,8 +41,8 @@ class Worker(Protocol):
         """What is wrong with a configuration; None when the worker has ended."""
         ...
 
-    def act(self, serial: int) -> None:
-        """Put it in force."""
+    def act(self, serial: int) -> Deferred[None]:
+        """Put it in force; fires when it is, or the worker has ended."""
         ...
 
     def drop(self, serial: int) -> None:
@@ -201,7 +201,7 @@ class Crew(Listener):
         """
         Have every worker get *config* ready; one at a time.
 
-        :returns: Has them put it in force.
+        :returns: Has them put it in force; awaited, it ends when all have.
         :raises ConfigError: One of them objects; all forget it.
         """
         self._serial += 1
@@ -222,12 +222,31 @@ class Crew(Listener):
             self._reloaded()
             raise
 
-        def act() -> None:
-            for _, each in workers:
-                each.act(serial)
+        def act() -> Awaitable[None]:
+            acting = [each.act(serial) for _, each in workers]
             self._reloaded()
+            return self._all_acted(acting)
 
         return act
+
+    async def _all_acted(self, acting: Sequence[Deferred[None]]) -> None:
+        done: Deferred[None] = Deferred()
+
+        def late() -> None:
+            self._log.error(
+                "a worker has not put the reload in force within {seconds:g} seconds",
+                seconds=PREPARE_SECONDS,
+            )
+            done.callback(None)
+
+        def all_done(_: object) -> None:
+            if timer.active():
+                timer.cancel()
+                done.callback(None)
+
+        timer = self._clock.callLater(PREPARE_SECONDS, late)
+        DeferredList(acting).addCallback(all_done)
+        await done
 
     def _ask(
         self, number: int, worker: Worker, serial: int, config: Config

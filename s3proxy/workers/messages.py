@@ -105,7 +105,14 @@ class Prepared:
     problems: tuple[str, ...]
 
 
-Answer = Ready | Prepared
+@frozen
+class Acted:
+    """It is in force."""
+
+    serial: int
+
+
+Answer = Ready | Prepared | Acted
 
 
 def pack(order: Order) -> bytes:
@@ -161,6 +168,8 @@ def answer_line(answer: Answer) -> bytes:
             document: dict[str, object] = {"ready": settings}
         case Prepared(serial, problems):
             document = {"prepared": serial, "problems": problems}
+        case Acted(serial):
+            document = {"acted": serial}
     return json.dumps(document).encode() + b"\n"
 
 
@@ -175,6 +184,8 @@ def read_answer(line: bytes) -> Answer:
             return Ready(tuple(map(str, settings)))
         case {"prepared": int(serial), "problems": [*problems]}:
             return Prepared(serial, tuple(map(str, problems)))
+        case {"acted": int(serial)}:
+            return Acted(serial)
     raise ValueError(f"no answer: {line[:200]!r}")
 
 

@@ -19,6 +19,7 @@ from s3proxy.workers import messages
 from s3proxy.workers.events import relay, relay_text
 from s3proxy.workers.messages import (
     Act,
+    Acted,
     Drop,
     Lines,
     Prepare,
@@ -58,6 +59,7 @@ class WorkerProcess(ProcessProtocol):
             for each in (_OUTPUT, _ERROR, messages.ANSWERS, messages.EVENTS)
         }
         self._asked: dict[int, Deferred[tuple[str, ...] | None]] = {}
+        self._acting: dict[int, Deferred[None]] = {}
         self._is_running = True
 
     def connectionMade(self) -> None:
@@ -80,9 +82,15 @@ class WorkerProcess(ProcessProtocol):
             asked.callback(None)
         return asked
 
-    def act(self, serial: int) -> None:
-        """Have it put that in force."""
-        self.tell(Act(serial))
+    def act(self, serial: int) -> Deferred[None]:
+        """Have it put that in force; fires when it has, or has ended."""
+        acting: Deferred[None] = Deferred()
+        if self._is_running:
+            self._acting[serial] = acting
+            self.tell(Act(serial))
+        else:
+            acting.callback(None)
+        return acting
 
     def drop(self, serial: int) -> None:
         """Have it forget that."""
@@ -134,6 +142,10 @@ class WorkerProcess(ProcessProtocol):
                     asked = self._asked.pop(serial, None)
                     if asked is not None:
                         asked.callback(problems)
+                case Acted(serial):
+                    acting = self._acting.pop(serial, None)
+                    if acting is not None:
+                        acting.callback(None)
 
     def processEnded(self, reason: Failure) -> None:
         """Its pipes are closed, and it is reaped."""
@@ -141,6 +153,9 @@ class WorkerProcess(ProcessProtocol):
         asked, self._asked = self._asked, {}
         for each in asked.values():
             each.callback(None)
+        acting, self._acting = self._acting, {}
+        for done in acting.values():
+            done.callback(None)
         self._listener.ended(self.number, self.pid, _how(reason))
 
 

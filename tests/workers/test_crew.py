@@ -29,6 +29,7 @@ class FakeWorker:
         self._crew = crew
         self._offered: dict[int, Config] = {}
         self._asked: dict[int, Deferred[tuple[str, ...] | None]] = {}
+        self.acting: Deferred[None] = Deferred()
 
     def prepare(self, serial: int, config: Config) -> Deferred[tuple[str, ...] | None]:
         self.told.append("prepare")
@@ -36,9 +37,10 @@ class FakeWorker:
         self._asked[serial] = Deferred()
         return self._asked[serial]
 
-    def act(self, serial: int) -> None:
+    def act(self, serial: int) -> Deferred[None]:
         self.told.append("act")
         self.config = self._offered[serial]
+        return self.acting
 
     def drop(self, serial: int) -> None:
         self.told.append("drop")
@@ -96,10 +98,11 @@ class Stage:
     def reload(self) -> Deferred[Act]:
         return run(self.crew.prepare, NEW)
 
-    def act(self, ready: Deferred[Act]) -> None:
+    def act(self, ready: Deferred[Act]) -> Deferred[None]:
         """As the master does."""
         self.config = NEW
-        result(ready)()
+        acting: Any = result(ready)()
+        return Deferred.fromCoroutine(acting)
 
 
 def run(call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
@@ -191,8 +194,26 @@ def test_nobody_acts_before_all_are_ready() -> None:
     assert not ready.called
     stage[2].answer()
     assert [stage[n].told for n in (1, 2)] == [["prepare"]] * 2
-    stage.act(ready)
+    acting = stage.act(ready)
     assert stage[1].config == stage[2].config == NEW
+    stage[1].acting.callback(None)
+    assert not acting.called
+    stage[2].acting.callback(None)
+    assert acting.called
+    assert not stage.clock.getDelayedCalls()
+
+
+def test_the_end_of_an_act_is_not_waited_for_for_ever() -> None:
+    stage = Stage()
+    stage.start()
+    ready = stage.reload()
+    stage[1].answer()
+    stage[2].answer()
+    acting = stage.act(ready)
+    stage[1].acting.callback(None)
+    stage.clock.advance(PREPARE_SECONDS)
+    assert acting.called
+    stage[2].acting.callback(None)
 
 
 def test_one_objection_and_all_forget_it() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from s3proxy.workers.messages import (
     Act,
+    Acted,
     Answer,
     Drop,
     Lines,
@@ -74,7 +75,13 @@ def test_the_first_order_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [Ready(("auth", "server.tls")), Prepared(7, ()), Prepared(8, ("a", "ü"))]
+    "answer",
+    [
+        Ready(("auth", "server.tls")),
+        Prepared(7, ()),
+        Prepared(8, ("a", "ü")),
+        Acted(7),
+    ],
 )
 def test_answers(answer: Answer) -> None:
     line = answer_line(answer)
