@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from s3proxy import __version__
 from s3proxy.admission import open_admission
 from s3proxy.config import Config
 from s3proxy.foundation import Foundation, open_foundation, register
@@ -102,9 +103,11 @@ class Master(Lifecycle):
 
     async def _look_at_backends(self, foundation: Foundation) -> None:
         """The last that this process has to ask anybody."""
-        for each in foundation.backends.values():
-            await warn_if_versioned(each, self.log)
-        await foundation.disconnect()
+        try:
+            for each in foundation.backends.values():
+                await warn_if_versioned(each, self.log)
+        finally:
+            await foundation.disconnect()
 
     async def _close(self) -> None:
         try:
@@ -153,6 +156,7 @@ class Master(Lifecycle):
             **os.environ,
             "S3PROXY_PATH": os.pathsep.join(sys.path),
             "S3PROXY_REACTOR": type(self.reactor).__module__,
+            "S3PROXY_VERSION": __version__,
         }
         if self._metrics_dir is not None:
             environment["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_dir

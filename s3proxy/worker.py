@@ -27,6 +27,7 @@ from twisted.internet.stdio import StandardIO
 from twisted.logger import Logger, globalLogBeginner
 from twisted.python.failure import Failure
 
+from s3proxy import __version__
 from s3proxy.config import Config
 from s3proxy.errors import ConfigError, StoreError
 from s3proxy.foundation import Foundation
@@ -216,6 +217,12 @@ def main() -> None:
     # Those of a terminal or a log rotation go to the whole group.
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
+    version = os.environ.pop("S3PROXY_VERSION")
+    if version != __version__:
+        sys.exit(
+            f"the daemon is s3proxy {version}, and {__version__} is installed by now: "
+            "no worker can be started until the daemon is started again"
+        )
     with os.fdopen(messages.TOLD, "rb", buffering=0, closefd=False) as told:
         start = messages.read_first(lambda size: _read(told, size))
     if not isinstance(start, Start):

@@ -13,6 +13,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -89,11 +90,20 @@ def test_a_reload_reaches_all_or_none(crew: Crew, each: list[Client]) -> None:
     assert text.count("turn authentication off needs a restart") == 1
     assert [one.request("HEAD").status for one in each] == [200, 200]
 
-    crew.configure(auth={**AUTH, "token": "another"})
+    # Both make the new bucket at once, and each knows it.
+    alice = {"access_key_id": "alice", "secret_access_key": "of alice"}
+    granted = {name: {} for name in ("photos", "films", "a-third")}
+    crew.configure(
+        auth={**AUTH, "token": "another"}, credentials=[{**alice, "buckets": granted}]
+    )
     assert "configuration reloaded" in crew.hang_up()
     assert [one.request("HEAD").status for one in each] == [403, 403]
+    clients = [crew.client(("alice", "of alice")) for _ in range(4)]
+    for client, name in product(clients, granted):
+        client.head_bucket(Bucket=name)
     crew.configure(
         auth=AUTH,
+        credentials=None,
         server={"listen_addr": "127.0.0.1:0", "workers": 3},
         rate_limit={"enabled": True, "requests_per_sec": 0.001, "burst": 5},
     )

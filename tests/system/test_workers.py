@@ -9,6 +9,8 @@ import shutil
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,7 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3proxy.config import BackendConfig, DatabaseConfig
 from tests.certificates import Authority
 from tests.crew import Crew, is_alive, workers_in
-from tests.daemon import BUCKET, KEY_ID, SECRET
+from tests.daemon import BUCKET, KEY_ID, ROOT, SECRET
 from tests.system.wire import make_body, md5, poll
 from tests.test_twistd import CONFIG, twistd
 
@@ -255,3 +257,18 @@ def test_in_the_background_on_embedded_parts(here: Path) -> None:
     text = log.read_text()
     assert "Traceback" not in text
     assert all(re.match(r"\d{4}-\d\d-\d\dT", line) for line in text.splitlines())
+
+
+def test_a_worker_of_another_version_is_not_started() -> None:
+    """The package may be upgraded while the daemon runs; the log says what to do."""
+    ended = subprocess.run(
+        [sys.executable, "-c", "from s3proxy.worker import main; main()"],
+        env={**os.environ, "S3PROXY_VERSION": "0.0.1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("the daemon is s3proxy 0.0.1, and ")
+    assert "started again" in ended.stderr
