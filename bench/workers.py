@@ -66,6 +66,11 @@ class Cell:
         return sum(self.cpu) / (self.outcome.ended - self.outcome.began)
 
     @property
+    def cpu_ms(self) -> float:
+        """CPU time of all of them for one answer."""
+        return 1000 * sum(self.cpu) / max(self.outcome.done, 1)
+
+    @property
     def largest_share(self) -> float:
         """The part of it that the busiest process had."""
         return max(self.cpu) / (sum(self.cpu) or 1.0)
@@ -150,10 +155,10 @@ def report(found: dict[str, list[list[Cell]]], names: Sequence[str]) -> Iterator
     """Markdown."""
     one, several = names
     yield (
-        f"| operation | {several} workers over {one} | {one}: per s | cores | "
-        f"{several}: per s | cores | largest share |"
+        f"| operation | {several} workers over {one} | {one}: per s | cores | CPU ms | "
+        f"{several}: per s | cores | CPU ms | largest share |"
     )
-    yield "|---" * 7 + "|"
+    yield "|---" * 9 + "|"
     for operation in SMALL:
         rounds = found[operation]
         ratios = [b.outcome.per_second / a.outcome.per_second for a, b in rounds]
@@ -163,8 +168,10 @@ def report(found: dict[str, list[list[Cell]]], names: Sequence[str]) -> Iterator
             f"{max(ratios):.2f}) | "
             f"{median(c.outcome.per_second for c in first):.0f} | "
             f"{median(c.cores for c in first):.2f} | "
+            f"{median(c.cpu_ms for c in first):.2f} | "
             f"{median(c.outcome.per_second for c in second):.0f} | "
             f"{median(c.cores for c in second):.2f} | "
+            f"{median(c.cpu_ms for c in second):.2f} | "
             f"{median(c.largest_share for c in second):.0%} |"
         )
 

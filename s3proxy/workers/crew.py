@@ -121,8 +121,12 @@ class Crew(Listener):
             if seat.timer is not None:
                 seat.timer.cancel()
                 seat.timer = None
-            if seat.worker is not None:
+            if seat.worker is None:
+                continue
+            if seat.serves:
                 seat.worker.stop()
+            else:
+                seat.worker.kill()  # It has nothing in hand.
         if not self._running():
             return
         self._stopping = Deferred()

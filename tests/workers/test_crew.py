@@ -287,6 +287,17 @@ def test_a_stop_waits_for_all_and_starts_nobody() -> None:
     assert not stage.clock.getDelayedCalls()
 
 
+def test_one_that_does_not_serve_yet_is_not_waited_for() -> None:
+    stage = Stage()
+    stage.start()
+    stage[2].end()
+    stage.clock.advance(0.5)
+    stopping = run(stage.crew.stop, 30)
+    assert (stage[1].told, stage[2].told) == (["stop"], ["kill"])
+    stage[1].end("with exit code 0")
+    assert stopping.called
+
+
 def test_one_that_does_not_end_is_killed() -> None:
     stage = Stage()
     stage.start()
