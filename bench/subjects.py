@@ -62,7 +62,7 @@ class Stage:
         family = {subject.pid, self.backend_pid}
         if subject.helper_pid is not None:
             family |= {subject.helper_pid, *_children(subject.helper_pid)}
-        return sum(map(_cpu_seconds, family))
+        return sum(map(cpu_seconds, family))
 
     @contextlib.contextmanager
     def only(self, subject: Subject) -> Iterator[None]:
@@ -210,7 +210,7 @@ def _children(pid: int) -> list[int]:
     return [int(each) for each in text.split()]
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """User and system time of a process; 0 when it has gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

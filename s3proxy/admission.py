@@ -66,16 +66,22 @@ class Admission:
 
 
 async def open_admission(
-    config: Config, registry: Registry, made: BucketsPort, now: Callable[[], datetime]
+    config: Config,
+    registry: Registry,
+    made: BucketsPort,
+    now: Callable[[], datetime],
+    *,
+    warns: bool = True,
 ) -> Admission:
     """
     Make sure of the configured buckets, and of who may do what with them.
 
     :param made: Buckets made at run time.
     :param now: Wall clock, aware.
+    :param warns: Whether to tell of open doors and of what nobody can reach.
     :raises BucketTaken: A configured bucket is a client's.
     """
-    if not config.authenticates:
+    if warns and not config.authenticates:
         _log.warn(
             "AUTHENTICATION IS OFF: neither auth.access_key_id nor auth.token is "
             "configured, nor credentials, so whoever reaches {address} may read, write "
@@ -84,7 +90,8 @@ async def open_admission(
         )
     authenticator = Authenticator(_keyring(config), regions=REGIONS, now=now)
     buckets = await _register(config, registry)
-    await _warn_of_strays(config, registry)
+    if warns:
+        await _warn_of_strays(config, registry)
     directory = BucketDirectory(buckets, made, config.reserved)
     return Admission(authenticator, directory, registry)
 

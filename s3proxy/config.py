@@ -14,6 +14,7 @@ from s3proxy import config_values as values
 from s3proxy.config_credentials import read_credentials
 from s3proxy.config_model import (
     LOG_LEVELS,
+    MIN_BUFFER_BYTES,
     SSL_MODES,
     TLS_VERSIONS,
     AuthConfig,
@@ -106,6 +107,10 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
 def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
     default = ServerConfig()
     count = values.whole("a whole number from 1 to 1000000", 1, 1_000_000)
+    workers = section.get(
+        "workers", values.whole("a whole number from 1 to 64", 1, 64), default.workers
+    )
+    least = workers * MIN_BUFFER_BYTES
     server = ServerConfig(
         listen_addr=section.get("listen_addr", values.address, default.listen_addr),
         virtual_bucket=section.get(
@@ -124,6 +129,7 @@ def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
         trusted_proxies=section.get(
             "trusted_proxies", values.networks, default.trusted_proxies
         ),
+        workers=workers,
         max_connections=section.get("max_connections", count, default.max_connections),
         max_connections_per_ip=section.get(
             "max_connections_per_ip", count, default.max_connections_per_ip
@@ -131,8 +137,12 @@ def _server(section: Section, metrics: MetricsConfig) -> ServerConfig:
         max_requests=section.get("max_requests", count, default.max_requests),
         max_buffer_bytes=section.get(
             "max_buffer_bytes",
-            values.whole("a whole number of bytes, at least 16777216", 16 * 1024**2),
-            default.max_buffer_bytes,
+            values.whole(
+                f"a whole number of bytes, at least {least} ({MIN_BUFFER_BYTES} for "
+                "each of server.workers)",
+                least,
+            ),
+            max(default.max_buffer_bytes, least),
         ),
     )
     if server.virtual_bucket in reserved_names(metrics.path):

@@ -28,6 +28,9 @@ SSL_MODES: Final = (
 )
 
 
+#: The least ``max_buffer_bytes`` of one process: sixteen large transfers.
+MIN_BUFFER_BYTES: Final = 16 * 1024**2
+
 #: Oldest version of TLS that is spoken.
 TLS_VERSIONS: Final = ("1.2", "1.3")
 
@@ -76,6 +79,7 @@ class ServerConfig:
         are not signed.
     :ivar tls: None = plain HTTP.
     :ivar trusted_proxies: Whose ``X-Forwarded-For`` is believed.
+    :ivar workers: Processes that serve; 1 = the daemon's own.
     :ivar max_connections: Of all clients together.
     :ivar max_connections_per_ip: Of one address that is no trusted proxy's.
     :ivar max_requests: At work at once.
@@ -89,6 +93,7 @@ class ServerConfig:
     require_signed_payload: bool = False
     tls: TlsConfig | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    workers: int = 1
     max_connections: int = 4000
     max_connections_per_ip: int = 1000
     max_requests: int = 1000

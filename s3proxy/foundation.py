@@ -38,17 +38,23 @@ from s3proxy.store.status import Status
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 
+#: Of the embedded PostgreSQL, beside those of the processes that serve: for the
+#: start, for subcommands, and for whoever looks into it.
+_EMBEDDED_CONNECTIONS = 40
+
 
 @frozen
 class Foundation:
     """
     Opened parts; :meth:`close` them in the end.
 
+    :ivar database: The configured one, or the embedded one.
     :ivar configs: The backends' configurations, in order of preference.
     :ivar backends: By name, in that order.
     """
 
     embedded: Embedded
+    database: DatabaseConfig
     pool: Pool
     registry: Registry
     configs: tuple[BackendConfig, ...]
@@ -57,12 +63,16 @@ class Foundation:
 
     async def close(self) -> None:
         """Close connections, then stop the embedded servers."""
-        self.pool.close()
         try:
-            for backend in self.backends.values():
-                await backend.close()
+            await self.disconnect()
         finally:
             await self.embedded.stop()
+
+    async def disconnect(self) -> None:
+        """Close connections; the embedded servers go on. Again does no harm."""
+        self.pool.close()
+        for backend in self.backends.values():
+            await backend.close()
 
 
 async def open_foundation(
@@ -85,6 +95,8 @@ async def open_foundation(
         reactor,
         want_postgres=config.database is None,
         want_s3=not config.backends,
+        connections=_EMBEDDED_CONNECTIONS
+        + config.server.workers * DatabaseConfig("", 0, "", "", None).max_conns,
     )
     parts = await embedded.start()
     try:
@@ -114,7 +126,9 @@ async def open_foundation(
         each.name: S3Backend(each, reactor=reactor, now=_now, agent=make_agent)
         for each in configs
     }
-    return Foundation(embedded, pool, registry, configs, backends, installation_id)
+    return Foundation(
+        embedded, database, pool, registry, configs, backends, installation_id
+    )
 
 
 async def register(foundation: Foundation, accept_moved: Collection[str]) -> None:

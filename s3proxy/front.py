@@ -18,6 +18,7 @@ from s3proxy.telemetry.metrics import Metrics
 from s3proxy.telemetry.requests import Requests
 from s3proxy.web.metrics_site import make_metrics_site
 from s3proxy.web.readiness import Readiness
+from s3proxy.web.rates import Rate, RateLimit
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.throttle import Throttle
 from s3proxy.web.tls import Certificates, TlsFactory
@@ -25,6 +26,9 @@ from s3proxy.web.tls import Certificates, TlsFactory
 #: Open files of a connection, beside what the process itself needs: its own, and one
 #: to a backend.
 _FILES_EACH, _FILES_BASE = 2, 500
+
+#: Opens a port: the key of its address, the address, and what speaks there.
+Listen = Callable[[str, str, IProtocolFactory], IListeningPort]
 
 #: Settings that a reload puts in force here.
 _FOLLOWED = (
@@ -50,19 +54,28 @@ class Front:
     readiness: Readiness | None = None
 
     def __init__(
-        self, config: Config, *, reactor: Any, now: Callable[[], datetime]
+        self,
+        config: Config,
+        *,
+        reactor: Any,
+        now: Callable[[], datetime],
+        listen: Listen | None = None,
+        rates: Callable[[float, int], Rate] = RateLimit,
     ) -> None:
         """
         :param now: Wall clock, aware.
+        :param listen: Opens ports; None = on this process's own sockets.
+        :param rates: See :class:`Throttle`.
         :raises ConfigError: The certificate cannot be used, or the directory that
             several processes' metrics are kept in.
         """
         self._config = config
         self._reactor = reactor
         self._now = now
+        self._open_port = listen or tcp_ports(reactor)
         tls = config.server.tls
         self._certificates = Certificates(tls, now) if tls is not None else None
-        self.throttle = Throttle(config.server, config.rate_limit, reactor)
+        self.throttle = Throttle(config.server, config.rate_limit, reactor, rates)
         self.metrics: Metrics | None = None
         if config.telemetry.metrics.enabled:
             self.metrics = Metrics()
@@ -94,7 +107,8 @@ class Front:
         factory: IProtocolFactory = site
         if self._certificates is not None:
             factory = TlsFactory(self._certificates, site, self._reactor)
-        port = self._listen(self._config.server.listen_addr, factory)
+        server = self._config.server
+        port = self._listen("server.listen_addr", server.listen_addr, factory)
         metrics = self._config.telemetry.metrics
         if self.metrics is not None and metrics.listen_addr is not None:
             self._metrics_site = make_metrics_site(
@@ -104,8 +118,9 @@ class Front:
                 now=self._now,
                 readiness=self.readiness,
             )
-            address: Any = self._listen(metrics.listen_addr, self._metrics_site)
-            address = address.getHost()
+            key = "telemetry.metrics.listen_addr"
+            own = self._listen(key, metrics.listen_addr, self._metrics_site)
+            address: Any = own.getHost()
             self.log.info(
                 "metrics on http://{host}:{port}{path}",
                 host=address.host,
@@ -150,11 +165,10 @@ class Front:
         if self._metrics_site is not None:
             await self._metrics_site.drain.drain(0)
 
-    def _listen(self, address: str, factory: IProtocolFactory) -> IListeningPort:
-        host, number = split_address(address)
-        port: IListeningPort = self._reactor.listenTCP(
-            number, factory, backlog=511, interface=host
-        )
+    def _listen(
+        self, key: str, address: str, factory: IProtocolFactory
+    ) -> IListeningPort:
+        port = self._open_port(key, address, factory)
         self._ports.append(port)
         return port
 
@@ -174,3 +188,16 @@ class Front:
                 allowed=allowed,
                 wanted=wanted,
             )
+
+
+def tcp_ports(reactor: Any) -> Listen:
+    """Opens ports on sockets of this process."""
+
+    def listen(key: str, address: str, factory: IProtocolFactory) -> IListeningPort:
+        host, number = split_address(address)
+        port: IListeningPort = reactor.listenTCP(
+            number, factory, backlog=511, interface=host
+        )
+        return port
+
+    return listen

@@ -20,12 +20,15 @@ from twisted.logger import Logger
 from s3proxy.config_model import Config
 from s3proxy.errors import ConfigError, StoreError
 
-#: Puts what was prepared in force; it should have nothing left to fail at.
-Act = Callable[[], None]
+#: Puts what was prepared in force; it should have nothing left to fail at. What takes a
+#: while is begun at once, and its end can be awaited.
+Act = Callable[[], Awaitable[None] | None]
 
 NO_FILE: Final = (
     "SIGHUP: nothing to reload, since s3proxy was started without a configuration file"
 )
+
+_log = Logger()
 
 
 @frozen
@@ -92,19 +95,14 @@ class Reloader:
             return False
         try:
             config = self._read()
-            acts = [await each.prepare(config) for each in self._appliers]
+            act = await prepare_all(self._appliers, config)
         except (ConfigError, StoreError) as why:
             for line in str(why).splitlines():
                 self._log.error("reload refused: {line}", line=line)
         except Exception:
             self._log.failure("reload refused")
         else:
-            for act in acts:
-                try:
-                    act()
-                except Exception:
-                    # The others go on: half of it in force would be worse than most.
-                    self._log.failure("a part of the reload failed")
+            await act()
             self._log.info("configuration reloaded")
             self._tell_the_rest(config)
             return True
@@ -122,6 +120,52 @@ class Reloader:
             self._log.warn(
                 "changed, and waiting for a restart: {paths}", paths=", ".join(waiting)
             )
+
+
+async def prepare_all(
+    appliers: Sequence[Applier], config: Config
+) -> Callable[[], Awaitable[None]]:
+    """
+    Have all get *config* ready; returns what puts it in force, all of it.
+
+    :raises ConfigError: One of them objects; so may StoreError.
+    """
+    acts = [await each.prepare(config) for each in appliers]
+
+    async def act() -> None:
+        for each in acts:
+            try:
+                done = each()
+                if done is not None:
+                    await done
+            except Exception:
+                # The others go on: half of it in force would be worse than most.
+                _log.failure("a part of the reload failed")
+
+    return act
+
+
+def in_force(old: Config, new: Config, followed: Sequence[str]) -> Config:
+    """
+    *old*, with what *new* has for the *followed* keys: what counts after a reload.
+
+    A section that comes or goes (``server.tls``) waits for a start.
+    """
+    kept: Any = old
+    for path in followed:
+        kept = _with(kept, new, path.split("."))
+    result: Config = kept
+    return result
+
+
+def _with(old: Any, new: Any, names: Sequence[str]) -> Any:
+    name, *rest = names
+    if not hasattr(old, name):
+        name += "_seconds"
+    value, other = getattr(old, name), getattr(new, name)
+    if (value is None) != (other is None):
+        return old
+    return attrs.evolve(old, **{name: _with(value, other, rest) if rest else other})
 
 
 def changes(old: Config, new: Config) -> list[str]:

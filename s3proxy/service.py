@@ -9,33 +9,29 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from attrs import evolve
-from twisted.application.service import IService, Service
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from s3proxy.admission import Admission, open_admission
 from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.background import pool_jobs, process_name
 from s3proxy.banner import banner
-from s3proxy.commands.runner import exit_with
 from s3proxy.config import Config, ReplicationConfig
-from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.keys import client_keys
-from s3proxy.errors import ConfigError, StoreError
 from s3proxy.foundation import Foundation, open_foundation, register, targets
 from s3proxy.front import Front
 from s3proxy.jobs.collecting import Collector
 from s3proxy.jobs.expiring import Expirer
 from s3proxy.jobs.manifesting import Manifester
 from s3proxy.jobs.runner import Job, Jobs
+from s3proxy.lifecycle import Lifecycle
 from s3proxy.manager.copying import Copies
 from s3proxy.manager.leases import Leases
 from s3proxy.manager.manifesting import Manifests
@@ -91,18 +87,23 @@ def make_service(
     :param log_gate: Follows ``logging.level``; None where the log is not ours.
     """
     shown = sys.stdout if out is None else out
+    if config.server.workers > 1:
+        from s3proxy.master import Master  # It knows this module.
+
+        return Master(config, reactor, accept_moved, reread, log_gate)
     daemon = Daemon(config, reactor, accept_moved, first_try, shown, reread)
     daemon.log_gate = log_gate
-    service: IService = daemon
-    return service
+    return daemon
 
 
-class Daemon(Service):
+class Daemon(Lifecycle):
     """
-    Starts everything in order, and stops it in the reverse order.
+    One process that serves.
 
-    A start that fails says why in one line, and ends the process with exit code 1.
+    :ivar warns: Whether it warns of what the configuration leaves open.
     """
+
+    warns = True
 
     log = Logger()
     log_gate: LevelGate | None = None
@@ -116,60 +117,22 @@ class Daemon(Service):
         out: TextIO,
         reread: Callable[[], Config] | None,
     ) -> None:
+        super().__init__(reactor)
         self.config = config
-        self.reactor = reactor
         self.accept_moved = accept_moved
         self.first_try = first_try
         self._out = out
         self._reread = reread
-        self._reloader: Reloader | None = None
-        self._hung_up = False
         self._foundation: Foundation | None = None
         self._site: StreamingSite | None = None
         self._front: Front | None = None
         self._jobs = Jobs()
-        self._starting: Deferred[None] | None = None
         self._traced: Traced | None = None
         self._readiness: Readiness | None = None
 
-    def startService(self) -> None:
-        """Begin when the reactor runs: twistd calls this before it does."""
-        super().startService()  # type: ignore[no-untyped-call]
-        on_hang_up(self.reactor, self._hang_up)
-        self.reactor.callWhenRunning(self._begin)
-
-    def stopService(self) -> Deferred[None]:
-        """:returns: Fires when all has been stopped."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._stop())
-
-    def _hang_up(self) -> None:
-        if self._reloader is None:
-            self._hung_up = True  # The start goes on with what it has read.
-        elif self.running:
-            self._reloader.soon()
-
-    def _begin(self) -> None:
-        self._starting = Deferred.fromCoroutine(self._start_or_leave())
-
-    async def _start_or_leave(self) -> None:
-        try:
-            await self._start()
-            return
-        except (ConfigError, StoreError, EmbeddedError, CannotListenError) as why:
-            self.log.critical("s3proxy cannot start: {why}", why=why)
-        except CancelledError:
-            self.log.info("stopped before it had started")
-            return
-        except Exception:
-            self.log.failure("s3proxy cannot start")
-        exit_with(1)
-        with suppress(ReactorNotRunning):
-            self.reactor.stop()
-
     async def _start(self) -> None:
         config = self.config
-        front = self._front = Front(config, reactor=self.reactor, now=_now)
+        front = self._front = self._make_front(config)
         if config.telemetry.tracing.enabled:
             # Imported here: who does not trace does not pay for it.
             from s3proxy.traced import Traced
@@ -180,11 +143,12 @@ class Daemon(Service):
         foundation = metered(foundation, front.metrics, front.throttle)
         self._foundation = foundation
         await register(foundation, self.accept_moved)
-        bucket = config.server.virtual_bucket
         if self.first_try:
             config = evolve(config, auth=client_keys(config.data_dir))
         made = PostgresBuckets(foundation.pool, config.ledger.late_seconds)
-        admission = await open_admission(config, foundation.registry, made, _now)
+        admission = await open_admission(
+            config, foundation.registry, made, now, warns=self.warns
+        )
         self._readiness = Readiness(
             foundation.registry.installation_id,
             lambda: foundation.pool.heard_seconds,
@@ -199,35 +163,32 @@ class Daemon(Service):
         show = count_rounds(self._jobs, pool, front.metrics, self.reactor)
         self._jobs.start(PostgresJobs(pool, process_name()))
         show()
-        self.log.info(
-            "serving bucket {bucket} on {scheme}{host}:{port} from {backends}",
-            bucket=bucket,
-            scheme="https://" if config.server.tls is not None else "",
-            host=address.host,
-            port=address.port,
-            backends=", ".join(foundation.backends),
-        )
-        if self.first_try:
-            self._out.write(
-                banner(f"http://127.0.0.1:{address.port}", bucket, config.auth)
-            )
-            self._out.flush()
-        for each in foundation.backends.values():
-            Deferred.fromCoroutine(self._warn_if_versioned(each))
+        self._announce(address, foundation, config)
         # Admission last: its preparation registers buckets, and the front may refuse.
         appliers = [front.applier, admission.applier]
-        if (gate := self.log_gate) is not None:
-            appliers.append(
-                Applier.of(("logging.level",), lambda new: gate.set(new.logging.level))
-            )
-        self._reloader = Reloader(config, self._reread, appliers)
-        if self._hung_up:
-            self._reloader.soon()
+        if self.log_gate is not None:
+            appliers.append(follow_level(self.log_gate))
+        self._follow(config, appliers)
         # What there is now stays, and what requests leave is mostly free of cycles: to
         # look for cycles less often saves a tenth of a small request's CPU time.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
+
+    def _make_front(self, config: Config) -> Front:
+        return Front(config, reactor=self.reactor, now=now)
+
+    def _announce(self, address: Any, foundation: Foundation, config: Config) -> None:
+        """It serves: say so."""
+        tell_serving(config, address, foundation.backends, self.log)
+        if self.first_try:
+            show_banner(config, address, self._out)
+        for each in foundation.backends.values():
+            Deferred.fromCoroutine(warn_if_versioned(each, self.log))
+
+    def _follow(self, config: Config, appliers: Sequence[Applier]) -> None:
+        """Have *appliers* follow changes of the configuration."""
+        self.reload_with(Reloader(config, self._reread, appliers))
 
     def _make_site(self, foundation: Foundation, admission: Admission) -> StreamingSite:
         settings = self.config.ledger
@@ -347,7 +308,7 @@ class Daemon(Service):
             admission.authenticator,
             server=self.config.server,
             clock=self.reactor,
-            now=_now,
+            now=now,
             metrics_path=self._front.metrics_path,
             registry=self._front.registry,
             throttle=self._front.throttle,
@@ -358,19 +319,7 @@ class Daemon(Service):
             readiness=self._readiness,
         )
 
-    async def _warn_if_versioned(self, backend: Any) -> None:
-        if await backend.versioned():
-            self.log.warn(
-                "backend {name}: its bucket is versioned, so deleted bytes are kept "
-                "there where a write's answer was lost; turn versioning off",
-                name=backend.name,
-            )
-
-    async def _stop(self) -> None:
-        if self._starting is not None:
-            # A start that waits for something gives it up and cleans up after itself.
-            self._starting.cancel()
-            await _ended(self._starting)
+    async def _close(self) -> None:
         try:
             if self._front is not None:
                 await self._front.close()
@@ -384,7 +333,13 @@ class Daemon(Service):
                 await self._traced.tracing.close()
 
 
-def _now() -> datetime:
+def follow_level(gate: LevelGate) -> Applier:
+    """Have a reload change what is logged."""
+    return Applier.of(("logging.level",), lambda new: gate.set(new.logging.level))
+
+
+def now() -> datetime:
+    """The time, aware."""
     return datetime.now(UTC)
 
 
@@ -393,15 +348,32 @@ def _monotonic() -> float:
     return time.clock_gettime(_STEADY_CLOCK)
 
 
-async def _ended(work: Deferred[Any] | None) -> None:
-    """Wait for *work* without taking over its result."""
-    if work is None:
-        return
-    done: Deferred[None] = Deferred()
+def tell_serving(
+    config: Config, address: Any, backends: Collection[str], log: Logger
+) -> None:
+    """Log what is served, and where."""
+    log.info(
+        "serving bucket {bucket} on {scheme}{host}:{port} from {backends}",
+        bucket=config.server.virtual_bucket,
+        scheme="https://" if config.server.tls is not None else "",
+        host=address.host,
+        port=address.port,
+        backends=", ".join(backends),
+    )
 
-    def note(result: object) -> object:
-        done.callback(None)
-        return result
 
-    work.addBoth(note)
-    await done
+def show_banner(config: Config, address: Any, out: TextIO) -> None:
+    """Show generated keys, and what to do with them."""
+    bucket = config.server.virtual_bucket
+    out.write(banner(f"http://127.0.0.1:{address.port}", bucket, config.auth))
+    out.flush()
+
+
+async def warn_if_versioned(backend: Any, log: Logger) -> None:
+    """Warn where deleted bytes may stay."""
+    if await backend.versioned():
+        log.warn(
+            "backend {name}: its bucket is versioned, so deleted bytes are kept "
+            "there where a write's answer was lost; turn versioning off",
+            name=backend.name,
+        )

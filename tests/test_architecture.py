@@ -37,6 +37,8 @@ ALLOWED: dict[str, frozenset[str]] = {
     "wording": frozenset(),
     "banner": BASE | {"config"},
     "reload": BASE | {"config"},
+    "workers": BASE | {"config", "reload", "telemetry"},
+    "lifecycle": BASE | {"commands", "embedded", "reload", "workers"},
     "front": BASE | {"config", "reload", "telemetry", "web"},
 }
 #: The composition roots, which know all rooms.
@@ -52,6 +54,8 @@ ROOTS = {
     "cli",
     "__init__",
     "__main__",
+    "master",
+    "worker",
 }
 
 PURE = {"s3", "plan", "model", "observe", "errors", "config"}
@@ -71,7 +75,7 @@ IMPURE = {
     "asyncio",
 }
 #: Who may import the global reactor.
-REACTOR = {"service", "tap", "cli"}
+REACTOR = {"service", "worker", "tap", "cli"}
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

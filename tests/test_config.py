@@ -197,6 +197,12 @@ def test_trusted_proxies() -> None:
     ]
 
 
+def test_many_workers_raise_the_default_of_buffers() -> None:
+    """So that each has its least."""
+    assert read({"server": {"workers": 8}}).server.max_buffer_bytes == 256 * 1024**2
+    assert read({"server": {"workers": 64}}).server.max_buffer_bytes == 1024**3
+
+
 def test_a_rate_below_one() -> None:
     limit = read({"rate_limit": {"enabled": True, "requests_per_sec": 0.5}}).rate_limit
     assert limit == RateLimitConfig(True, 0.5, 200)

@@ -93,6 +93,16 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
         "server.max_buffer_bytes",
         "want a whole number of bytes, at least 16777216",
     ),
+    *(
+        ("server", {"workers": value}, "server.workers", "want a whole number from 1")
+        for value in (0, 65, 1.5, "two", None)
+    ),
+    (
+        "server",
+        {"workers": 3, "max_buffer_bytes": 3 * 16777216 - 1},
+        "server.max_buffer_bytes",
+        "want a whole number of bytes, at least 50331648 (16777216 for each of",
+    ),
     ("", {"rate_limit": []}, "rate_limit", "want keys with values, got a list"),
     ("", {"rate_limit": {"enabled": 1}}, "rate_limit.enabled", "want true or false"),
     ("", {"rate_limit": {"burst": 0}}, "rate_limit.burst", "want a whole number from"),

@@ -14,7 +14,7 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from s3proxy.config import BackendConfig, Config, DatabaseConfig, LedgerConfig
 from s3proxy.errors import ConfigError, StoreUnavailable
-from s3proxy.reload import Act, Applier, Reloader, changes
+from s3proxy.reload import Act, Applier, Reloader, changes, in_force
 from tests.config_documents import BACKEND, DATABASE, OTHER, read
 from tests.daemon import BUCKET, KEY_ID, SECRET, Daemon
 
@@ -206,6 +206,39 @@ def test_changes_have_the_names_of_keys() -> None:
         "ledger.grace",
         "multipart.max_age",
     ]
+
+
+def test_what_counts_after_a_reload() -> None:
+    """
+    The followed keys alone: a process started later goes by what the others go by.
+
+    A section that came or went waits for a start, as with the others.
+    """
+    tls = {"cert_file": "/c", "key_file": "/k"}
+    document = {"database": DATABASE, "backends": [BACKEND]}
+    new = read(
+        {
+            **document,
+            "auth": {"token": "canary"},
+            "ledger": {"lease": 7, "grace": 8},
+            "server": {"tls": tls, "virtual_bucket": "main", "max_requests": 7},
+        }
+    )
+    followed = ["auth", "server.tls", "server.max_requests", "ledger.lease"]
+    counts = in_force(STARTED, new, followed)
+    assert changes(counts, new) == [
+        "server.virtual_bucket",
+        "server.tls",
+        "ledger.grace",
+    ]
+    assert changes(STARTED, counts) == [
+        "server.max_requests",
+        "auth.token",
+        "ledger.lease",
+    ]
+    other = {**tls, "key_file": "/other"}
+    newer = read({**document, "server": {"tls": other}})
+    assert in_force(new, newer, followed).server.tls == newer.server.tls
 
 
 # A real daemon and a real signal ---

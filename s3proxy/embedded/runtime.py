@@ -54,6 +54,7 @@ class Embedded:
 
     :param want_postgres: The configuration names no database.
     :param want_s3: The configuration names no backends.
+    :param connections: What PostgreSQL lets in at once.
     """
 
     def __init__(
@@ -63,10 +64,16 @@ class Embedded:
         *,
         want_postgres: bool,
         want_s3: bool,
+        connections: int = 50,
     ) -> None:
         self._data_dir = data_dir
         self._reactor = reactor
-        self._postgres = EmbeddedPostgres(data_dir, reactor) if want_postgres else None
+        settings = {"max_connections": str(connections)}
+        self._postgres = (
+            EmbeddedPostgres(data_dir, reactor, settings=settings)
+            if want_postgres
+            else None
+        )
         self._s3 = EmbeddedS3(data_dir, reactor) if want_s3 else None
         self._lock = DirectoryLock(data_dir / "lock")
         self._state_file = data_dir / "state.json"

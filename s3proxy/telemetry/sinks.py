@@ -95,20 +95,28 @@ def as_json(event: LogEvent) -> str | None:
         "logger": event.get("log_namespace", ""),
         "message": "request",
     }
+    if "worker" in event:
+        line["worker"] = event["worker"]
     access = event.get("access")
     if isinstance(access, trail.Trail):
         line |= access.fields()
     else:
         line["message"] = formatEvent(event)
-        request = trail.current()
-        if request is not None:
-            line["request_id"] = request.request_id
-            if request.trace_id:
-                line["trace_id"] = request.trace_id
+        line |= _request_of(event)
     failure = event.get("log_failure")
     if failure is not None:
         line["exception"] = failure.getTraceback()
     return json.dumps(line, separators=(",", ":")) + "\n"
+
+
+def _request_of(event: LogEvent) -> dict[str, str]:
+    """Which request it is about: the one at work, or, of a worker's, what it says."""
+    request = trail.current()
+    if request is None:
+        names = ("request_id", "trace_id")
+        return {name: str(event[name]) for name in names if event.get(name)}
+    found = {"request_id": request.request_id, "trace_id": request.trace_id}
+    return {name: value for name, value in found.items() if value}
 
 
 FORMATS: Mapping[str, Format] = {"text": as_text, "json": as_json}

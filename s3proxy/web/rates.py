@@ -3,11 +3,39 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Protocol
 
 from attrs import define, field
 
 #: Clients that are remembered. A forgotten one begins with a full bucket.
 MAX_CLIENTS = 65_536
+
+
+class Rate(Protocol):
+    """How fast clients may send."""
+
+    def take(self, client: str, now: float) -> float:
+        """See :meth:`RateLimit.take`."""
+        ...
+
+
+def step(
+    full_at: float, now: float, per_second: float, burst: int
+) -> tuple[float, float]:
+    """
+    Take a token from one bucket.
+
+    :param full_at: When it will be full again; a time that is over = it is.
+    :returns: That time from now on, and what :meth:`RateLimit.take` returns.
+    """
+    whole = burst / per_second
+    each = 1 / per_second
+    full_at = min(max(full_at, now), now + whole)
+    wait = full_at + each - (now + whole)
+    # A hair's breadth is rounding, not a missing token.
+    if wait > each * 1e-6:
+        return full_at, wait
+    return full_at + each, 0.0
 
 
 @define(eq=False)
@@ -32,18 +60,13 @@ class RateLimit:
             than for a whole bucket.
         :returns: 0, or seconds until there will be one, and then nothing was taken.
         """
-        whole = self._burst / self._per_second
-        each = 1 / self._per_second
-        full_at = min(max(self._full_at.get(client, now), now), now + whole)
-        wait = full_at + each - (now + whole)
-        # A hair's breadth is rounding, not a missing token.
-        if wait > each * 1e-6:
-            self._full_at[client] = full_at
-            return wait
-        self._full_at[client] = full_at + each
-        self._full_at.move_to_end(client)
-        self._forget(now)
-        return 0.0
+        full_at = self._full_at.get(client, now)
+        full_at, wait = step(full_at, now, self._per_second, self._burst)
+        self._full_at[client] = full_at
+        if not wait:
+            self._full_at.move_to_end(client)
+            self._forget(now)
+        return wait
 
     def __len__(self) -> int:
         """How many clients are remembered."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from attrs import frozen
@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from s3proxy.config_model import RateLimitConfig, ServerConfig
 from s3proxy.errors import SlowDown, TooManyRequests
 from s3proxy.web.addresses import address_of, client_of, group_of, is_trusted
-from s3proxy.web.rates import RateLimit
+from s3proxy.web.rates import Rate, RateLimit
 
 #: Connections past the cap that are still told so; further ones are closed unheard.
 SPARE_CONNECTIONS = 100
@@ -51,9 +51,17 @@ class Throttle:
     log = Logger()
 
     def __init__(
-        self, server: ServerConfig, rate_limit: RateLimitConfig, clock: IReactorTime
+        self,
+        server: ServerConfig,
+        rate_limit: RateLimitConfig,
+        clock: IReactorTime,
+        rates: Callable[[float, int], Rate] = RateLimit,
     ) -> None:
+        """
+        :param rates: Makes what counts requests, of a number per second and a burst.
+        """
         self._clock = clock
+        self._rates = rates
         self._connections = 0
         self._spare = 0
         self._by_group: Counter[str] = Counter()
@@ -71,7 +79,7 @@ class Throttle:
         self._server = server
         if rate_limit != self._rate_limit:
             self._rate_limit = rate_limit
-            self._rate = RateLimit(rate_limit.requests_per_sec, rate_limit.burst)
+            self._rate = self._rates(rate_limit.requests_per_sec, rate_limit.burst)
 
     @property
     def connections(self) -> int:
