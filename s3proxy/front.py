@@ -17,8 +17,8 @@ from s3proxy.reload import Act, Applier
 from s3proxy.telemetry.metrics import Metrics
 from s3proxy.telemetry.requests import Requests
 from s3proxy.web.metrics_site import make_metrics_site
-from s3proxy.web.readiness import Readiness
 from s3proxy.web.rates import Rate, RateLimit
+from s3proxy.web.readiness import Readiness
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.throttle import Throttle
 from s3proxy.web.tls import Certificates, TlsFactory

@@ -41,7 +41,7 @@ from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
 from s3proxy.metering import count_rounds, metered
 from s3proxy.pages import TALLY_SECONDS, make_pages
-from s3proxy.reload import Applier, Reloader, on_hang_up
+from s3proxy.reload import Applier, Reloader
 from s3proxy.store.bucket_tags import BucketTags
 from s3proxy.store.buckets import PostgresBuckets
 from s3proxy.store.cors import PostgresCors
