@@ -7,7 +7,7 @@
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
 #   make generate                        every SQL statement against the schema, and
-#                                        docs/operations.md from its table
+#                                        docs/operations.md and configuration.md
 #   make build / make push               the container image; they need Docker
 #
 # PYTHON names the Python (3.11 or newer) that the virtual environment is made with.
@@ -59,6 +59,7 @@ fuzz: $(VENV)/.installed-embedded,test
 generate: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.prepare_statements
 	$(PY) -m tools.operations
+	$(PY) -m tools.configuration
 
 build:
 	@command -v docker >/dev/null || { echo "make build needs Docker" >&2; exit 1; }
