@@ -8,15 +8,15 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="curl openssl postgresql prometheus restic systemd"
+PACKAGES="curl openssl postgresql restic systemd"
 CLIENTS=.venv-clients
 WHEELS="awscli s3cmd"
+PROMETHEUS=.prometheus
 PYTHON=${PYTHON:-python3}
 
 missing() {
     command -v curl >/dev/null || echo curl
     command -v openssl >/dev/null || echo openssl
-    command -v promtool >/dev/null || echo prometheus
     command -v restic >/dev/null || echo restic
     command -v systemd-analyze >/dev/null || echo systemd
     ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
@@ -42,24 +42,34 @@ if [ -n "$(missing)" ]; then
         grep -qs '^create_main_cluster' $settings ||
             echo "create_main_cluster = false" >>$settings
     fi
-    # Nor is Prometheus to run, now or after the next start of the machine. Where there
-    # is a policy already, it is the administrator's.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e $policy ]; then
-        trap 'rm -f $policy' EXIT
-        printf '#!/bin/sh\nexit 101\n' >$policy
-        chmod +x $policy
-    fi
-    services=$(missing | grep -x prometheus || true)
     # shellcheck disable=SC2046,SC2086 # one word a package
     apt-get install -y -qq --no-install-recommends $(missing)
-    for each in $services; do
-        systemctl disable "$each" >/dev/null 2>&1 || true
-    done
 fi
 if [ -n "$(missing)" ]; then
     echo "Still missing after the installation: $(missing | xargs)" >&2
     exit 1
+fi
+
+# Installed, it would be a service that listens, now and after each start: unpacked here
+# it is a program, and needs no more than the C library.
+if [ ! -x "$PROMETHEUS/usr/bin/promtool" ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "The system tests need Debian's package prometheus, unpacked in" >&2
+        echo "$PROMETHEUS, and there is no apt-get here." >&2
+        exit 1
+    fi
+    echo "Unpacking prometheus into $PROMETHEUS"
+    rm -rf "$PROMETHEUS"
+    mkdir "$PROMETHEUS"
+    (
+        cd "$PROMETHEUS"
+        apt-get download -qq prometheus || {
+            [ "$(id -u)" -eq 0 ] && apt-get update -qq
+            apt-get download -qq prometheus
+        }
+        dpkg-deb -x prometheus_*.deb .
+        rm prometheus_*.deb
+    )
 fi
 
 if [ ! -e "$CLIENTS/.installed" ]; then

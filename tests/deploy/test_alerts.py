@@ -21,8 +21,9 @@ NAMES = [rule["alert"] for rule in GROUP["rules"]]
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run it where the files are."""
-    command = ["promtool", *map(str, arguments)]
+    """Run it where the files are; tools/system-packages.sh has unpacked it."""
+    tool = ROOT / ".prometheus/usr/bin/promtool"
+    command = [str(tool), *map(str, arguments)]
     return subprocess.run(command, cwd=HERE, capture_output=True, text=True)
 
 
