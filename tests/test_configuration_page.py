@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import attrs
 import pytest
 
+import s3proxy.front
 from tools.configuration import HEAD, PAGE, page
-from tools.configuration_keys import Key, keys, reloadable
+from tools.configuration_keys import Key, keys, reloadable, settings_of
 
 KNOWN = {key.path: key for key in keys()}
 COUNT = "a whole number of bytes"
@@ -53,6 +56,30 @@ def test_what_reloads_is_a_key_or_a_section() -> None:
     """No Applier follows a path that the reader does not have."""
     for path in reloadable():
         assert any(f"{key}.".replace("[]", "").startswith(f"{path}.") for key in KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        ('Applier(("auth", "server.tls"), prepare)', ("auth", "server.tls")),
+        ("Applier(_FOLLOWED, prepare)", ("rate_limit",)),
+        ("Applier.of(self.crew.settings, apply)", ()),
+    ],
+)
+def test_what_an_applier_follows(call: str, found: tuple[str, ...]) -> None:
+    """As it is written in ``s3proxy/front.py``, whose constant has ``rate_limit``."""
+    parsed = ast.parse(call, mode="eval").body
+    assert isinstance(parsed, ast.Call)
+    followed = settings_of(Path(s3proxy.front.__file__), parsed)
+    assert set(followed) >= set(found)
+    assert bool(followed) is bool(found)
+
+
+def test_an_applier_that_cannot_be_read_is_an_error() -> None:
+    parsed = ast.parse("Applier(settings(), prepare)", mode="eval").body
+    assert isinstance(parsed, ast.Call)
+    with pytest.raises(LookupError, match="must be a tuple in the call"):
+        settings_of(Path(s3proxy.front.__file__), parsed)
 
 
 def test_a_new_key_has_a_row_beside_its_siblings() -> None:

@@ -27,6 +27,8 @@ from s3proxy.errors import ConfigError
 
 EXAMPLE: Final = Path(__file__).parents[1] / "config.example.yaml"
 
+_TOP: Final = Path(s3proxy.__file__).parent
+
 #: Fits no key; in YAML it has no quotes, so that it is a date and no text.
 _UNFIT: Final = date(2001, 1, 1)
 #: A key that there is not.
@@ -198,11 +200,11 @@ def reloadable() -> tuple[str, ...]:
     Paths that SIGHUP puts in force, with all below them.
 
     They are the first argument of every ``Applier(…)`` of the package: a tuple in the
-    call, or a constant of its module.
+    call, or a constant of its module. One that is given the ``settings`` of others adds
+    none of its own.
     """
     found: list[str] = []
-    top = Path(s3proxy.__file__).parent
-    for file in sorted(top.rglob("*.py")):
+    for file in sorted(_TOP.rglob("*.py")):
         text = file.read_text("utf-8")
         if "Applier" not in text:
             continue
@@ -211,18 +213,25 @@ def reloadable() -> tuple[str, ...]:
                 "Applier",
                 "Applier.of",
             ):
-                found += _settings(file, call, top)
+                found += settings_of(file, call)
     return tuple(sorted(found))
 
 
-def _settings(file: Path, call: ast.Call, top: Path) -> tuple[str, ...]:
+def settings_of(file: Path, call: ast.Call) -> tuple[str, ...]:
+    """
+    What the ``Applier(…)`` of a call in *file* follows by itself.
+
+    :raises LookupError: It cannot be read off the call.
+    """
     first = call.args[0] if call.args else None
     if isinstance(first, ast.Tuple):
         return tuple(ast.literal_eval(first))
     if isinstance(first, ast.Name):
-        name = ".".join(file.relative_to(top.parent).with_suffix("").parts)
+        name = ".".join(file.relative_to(_TOP.parent).with_suffix("").parts)
         return tuple(getattr(importlib.import_module(name), first.id))
+    if isinstance(first, ast.Attribute) and first.attr == "settings":
+        return ()
     raise LookupError(
         f"{file}:{call.lineno}: the settings of an Applier must be a tuple in the "
-        "call, or a constant of the module, so that docs/configuration.md can tell them"
+        "call, or a constant of the module: docs/configuration.md tells them"
     )
