@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-
-from s3proxy.telemetry.metrics import make_registry
 
 #: Name, type, labels.
 FACTS: Final = """
@@ -86,7 +84,9 @@ def samples() -> dict[str, frozenset[str]]:
             found[f"{name}_sum"] = found[f"{name}_count"] = labels | TARGET
         else:
             found[name] = labels | TARGET
-    page = generate_latest(make_registry()).decode()
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    page = generate_latest(registry).decode()
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             found.setdefault(sample.name, TARGET | frozenset(sample.labels))
