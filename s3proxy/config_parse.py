@@ -112,6 +112,8 @@ class Section:
             self.problem("", f"want keys with values, got {_kind(value)}")
 
     def __contains__(self, key: str) -> bool:
+        # Who asks knows the key, also where it is absent and nothing is read.
+        self._known.append(key)
         return key in self._values
 
     def problem(self, key: str, text: str) -> None:
@@ -198,7 +200,7 @@ class Section:
         """Note every key that no getter asked for."""
         for key in self._values:
             if key not in self._known:
-                known = ", ".join(sorted(self._known))
+                known = ", ".join(sorted(set(self._known)))
                 name = key if isinstance(key, str) and key.isidentifier() else repr(key)
                 self.problem(name, f"unknown key, want one of {known}")
 

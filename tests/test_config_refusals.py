@@ -375,3 +375,9 @@ def test_same_place_in_two_spellings() -> None:
     again = {**BACKEND, "name": "two", "endpoint": "HTTP://127.0.0.1:9001/"}
     [line] = problems({"backends": [BACKEND, again]})
     assert line.startswith("backends[1].bucket: want a place of its own")
+
+
+def test_sections_that_may_be_absent_are_named_too() -> None:
+    """A slip in the name of one that the reader would have passed over."""
+    assert ", data_dir, database, " in problems({"databse": {}})[0]
+    assert ", require_signed_payload, tls, " in problems({"server": {"tsl": {}}})[0]

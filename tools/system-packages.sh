@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="chromium curl openssl postgresql restic"
+PACKAGES="chromium curl openssl postgresql restic systemd"
 CLIENTS=.venv-clients
 WHEELS="awscli s3cmd"
 PROMETHEUS=.prometheus
@@ -19,6 +19,7 @@ missing() {
     command -v curl >/dev/null || echo curl
     command -v openssl >/dev/null || echo openssl
     command -v restic >/dev/null || echo restic
+    command -v systemd-analyze >/dev/null || echo systemd
     ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql
 }
 
