@@ -26,8 +26,9 @@ from twisted.internet.defer import Deferred
 
 from s3proxy.observe import NOBODY, note_backend
 from s3proxy.telemetry.metrics import Metrics
+from s3proxy.telemetry.pool_work import PoolWork
 from s3proxy.telemetry.requests import Requests
-from s3proxy.telemetry.work import BackendCalls, Moves, Replication, Rounds, Statements
+from s3proxy.telemetry.work import BackendCalls, Rounds, Statements
 
 REQUESTS = 20_000
 ROUNDS = 5
@@ -92,7 +93,7 @@ def microseconds(one: Callable[[], None]) -> float:
 def report(name: str) -> None:
     """Of this process."""
     metrics = Metrics()
-    Moves(metrics), Replication(metrics), Rounds(metrics)
+    PoolWork(metrics), Rounds(metrics)
     request = microseconds(counted(metrics)) - microseconds(uncounted())
     began = time.process_time()
     for _ in range(10):

@@ -19,13 +19,8 @@ from s3proxy.store.numbers import PostgresNumbers
 from s3proxy.store.pool import Pool
 from s3proxy.telemetry.ledger import REFRESH_SECONDS, LedgerGauges
 from s3proxy.telemetry.metrics import Metrics
-from s3proxy.telemetry.work import (
-    BackendCalls,
-    Moves,
-    Replication,
-    Rounds,
-    Statements,
-)
+from s3proxy.telemetry.pool_work import PoolWork
+from s3proxy.telemetry.work import BackendCalls, Rounds, Statements
 from s3proxy.web.throttle import Throttle
 
 #: Between two looks at what is only there to be looked at, where the scrape may be
@@ -47,9 +42,8 @@ def metered(
         name: MeasuredBackend(each, calls, metrics.monotonic)
         for name, each in foundation.backends.items()
     }
-    # They have no feeders yet, and are 0 until then.
-    Moves(metrics)
-    Replication(metrics)
+    # Nobody tells of such rounds yet: they are 0.
+    PoolWork(metrics)
     return evolve(foundation, backends=backends)
 
 
@@ -74,7 +68,12 @@ def count_rounds(
     for job in jobs.jobs:
         job.watch = rounds
         rounds.expect(job.name)
-    return refresh.soon
+
+    def begin() -> None:
+        metrics.gauge("s3proxy_workers").set(1)
+        refresh.soon()
+
+    return begin
 
 
 def _awaited(look: Callable[[], None]) -> Callable[[], Awaitable[None]]:

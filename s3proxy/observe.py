@@ -97,42 +97,6 @@ class RoundWatch(Protocol):
         ...
 
 
-class MoveWatch(Protocol):
-    """Listens to rebalancing. A strategy is ``pack`` or ``spread``."""
-
-    async def rebalancing(self, strategy: str, work: Awaitable[T]) -> T:
-        """Await a run that has something to move; its result is passed on."""
-        ...
-
-    def skipped(self, reason: str) -> None:
-        """There was none, since nothing is to move: ``threshold``, ``empty_plan``."""
-        ...
-
-    def moved(self, strategy: str, size_bytes: int) -> None:
-        """A copy was moved."""
-        ...
-
-    def not_moved(self, strategy: str) -> None:
-        """A copy could not be moved."""
-        ...
-
-
-class ReplicaWatch(Protocol):
-    """Listens to replication."""
-
-    async def replicating(self, work: Awaitable[T]) -> T:
-        """Await a run; its result, or its failure, is passed on."""
-        ...
-
-    def made(self) -> None:
-        """A copy was made."""
-        ...
-
-    def failed(self) -> None:
-        """A copy could not be made."""
-        ...
-
-
 class _Nobody:
     """Every listener, and none of them listens."""
 
@@ -155,29 +119,6 @@ class _Nobody:
     async def round(self, job: str, work: Awaitable[T]) -> T:
         """See :class:`RoundWatch`."""
         return await work
-
-    async def rebalancing(self, strategy: str, work: Awaitable[T]) -> T:
-        """See :class:`MoveWatch`."""
-        return await work
-
-    async def replicating(self, work: Awaitable[T]) -> T:
-        """See :class:`ReplicaWatch`."""
-        return await work
-
-    def skipped(self, reason: str) -> None:
-        """See :class:`MoveWatch`."""
-
-    def moved(self, strategy: str, size_bytes: int) -> None:
-        """See :class:`MoveWatch`."""
-
-    def not_moved(self, strategy: str) -> None:
-        """See :class:`MoveWatch`."""
-
-    def made(self) -> None:
-        """See :class:`ReplicaWatch`."""
-
-    def failed(self) -> None:
-        """See :class:`ReplicaWatch`."""
 
 
 NOBODY = _Nobody()

@@ -54,6 +54,7 @@ class LedgerGauges:
         self._failures = metrics.counter("s3proxy_ledger_refresh_failures_total")
         self._count_at = -math.inf
         self._backends: list[str] = []
+        self._is_begun = False
 
     async def round(self) -> None:
         """
@@ -79,7 +80,7 @@ class LedgerGauges:
         quotas = await self._numbers.quotas()
         unsettled = await self._numbers.unsettled()
         manifests, pins = await self._numbers.waiting()
-        pending = 0 if self.pending is None else await self.pending()
+        pending = None if self.pending is None else await self.pending()
         self._backends = [each.backend for each in quotas]
         for quota in quotas:
             left: float = max(quota.limit_bytes - quota.used_bytes, 0)
@@ -98,7 +99,9 @@ class LedgerGauges:
                 self._late.labels(backend, state).set(row.late_count if row else 0)
         self._manifests.set(manifests)
         self._pins.set(pins)
-        self._pending.set(pending)
+        if pending is not None or not self._is_begun:
+            self._pending.set(pending or 0)
+        self._is_begun = True
         self._refreshed.set(at)
 
     async def _count(self) -> None:

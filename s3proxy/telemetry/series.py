@@ -174,8 +174,8 @@ SECTIONS: tuple[tuple[str, tuple[Series, ...]], ...] = (
             _counter(
                 "s3proxy_rebalance_skipped_total",
                 "reason",
-                "Looks after which there was no run: threshold (backends are filled "
-                "evenly enough), empty_plan (no move would help).",
+                "Runs in which nothing was to be done: threshold (backends are filled "
+                "evenly enough), empty_plan (no copy may be moved).",
             ),
             _gauge(
                 "s3proxy_replication_pending",
@@ -194,7 +194,7 @@ SECTIONS: tuple[tuple[str, tuple[Series, ...]], ...] = (
         ),
     ),
     (
-        "Clients",
+        "Clients and processes",
         (
             _counter(
                 "s3proxy_broken_answers_total",
@@ -202,6 +202,7 @@ SECTIONS: tuple[tuple[str, tuple[Series, ...]], ...] = (
                 "Answers that were not sent whole. client: it left or read nothing; "
                 "server: no backend could go on, or a bug.",
             ),
+            _gauge("s3proxy_workers", "", "Worker processes that serve.", "livesum"),
             _gauge(
                 "s3proxy_client_connections",
                 "",

@@ -19,7 +19,6 @@ T = TypeVar("T")
 CALLS = ("PutObject", "GetObject", "CopyObject", "DeleteObject", "HeadObject")
 #: What a breaker stands before.
 BREAKERS = ("write", "read")
-STRATEGIES = ("pack", "spread")
 
 
 class BackendCalls:
@@ -128,81 +127,3 @@ class Rounds:
         finally:
             self._total(job, outcome.value).inc()
             self._seconds(job).observe(self._monotonic() - began)
-
-
-class Moves:
-    """Matches :class:`s3proxy.observe.MoveWatch`."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._monotonic = metrics.monotonic
-        self._copies = metrics.counter("s3proxy_rebalance_objects_moved_total")
-        self._bytes = metrics.counter("s3proxy_rebalance_bytes_moved_total")
-        self._runs = metrics.counter("s3proxy_rebalance_runs_total")
-        self._seconds = metrics.histogram("s3proxy_rebalance_duration_seconds")
-        self._skipped = metrics.counter("s3proxy_rebalance_skipped_total")
-        for strategy in STRATEGIES:
-            self._bytes.labels(strategy)
-            self._seconds.labels(strategy)
-            for outcome in (Outcome.SUCCESS, Outcome.ERROR):
-                self._copies.labels(strategy, outcome.value)
-                self._runs.labels(strategy, outcome.value)
-        for reason in ("threshold", "empty_plan"):
-            self._skipped.labels(reason)
-
-    async def rebalancing(self, strategy: str, work: Awaitable[T]) -> T:
-        """See :class:`~s3proxy.observe.MoveWatch`."""
-        began = self._monotonic()
-        outcome = Outcome.ERROR
-        try:
-            result = await work
-            outcome = Outcome.SUCCESS
-            return result
-        finally:
-            self._runs.labels(strategy, outcome.value).inc()
-            self._seconds.labels(strategy).observe(self._monotonic() - began)
-
-    def skipped(self, reason: str) -> None:
-        """See :class:`~s3proxy.observe.MoveWatch`."""
-        self._skipped.labels(reason).inc()
-
-    def moved(self, strategy: str, size_bytes: int) -> None:
-        """See :class:`~s3proxy.observe.MoveWatch`."""
-        self._copies.labels(strategy, Outcome.SUCCESS.value).inc()
-        self._bytes.labels(strategy).inc(size_bytes)
-
-    def not_moved(self, strategy: str) -> None:
-        """See :class:`~s3proxy.observe.MoveWatch`."""
-        self._copies.labels(strategy, Outcome.ERROR.value).inc()
-
-
-class Replication:
-    """Matches :class:`s3proxy.observe.ReplicaWatch`."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._monotonic = metrics.monotonic
-        self._made = metrics.counter("s3proxy_replication_copies_created_total")
-        self._failed = metrics.counter("s3proxy_replication_errors_total")
-        self._seconds = metrics.histogram("s3proxy_replication_duration_seconds")
-        self._runs = metrics.counter("s3proxy_replication_runs_total")
-        for outcome in (Outcome.SUCCESS, Outcome.ERROR):
-            self._runs.labels(outcome.value)
-
-    async def replicating(self, work: Awaitable[T]) -> T:
-        """See :class:`~s3proxy.observe.ReplicaWatch`."""
-        began = self._monotonic()
-        outcome = Outcome.ERROR
-        try:
-            result = await work
-            outcome = Outcome.SUCCESS
-            return result
-        finally:
-            self._runs.labels(outcome.value).inc()
-            self._seconds.observe(self._monotonic() - began)
-
-    def made(self) -> None:
-        """See :class:`~s3proxy.observe.ReplicaWatch`."""
-        self._made.inc()
-
-    def failed(self) -> None:
-        """See :class:`~s3proxy.observe.ReplicaWatch`."""
-        self._failed.inc()

@@ -28,6 +28,7 @@ def test_every_series_is_there(scraped: Scraped) -> None:
     for each in SERIES:
         assert page.families[each.name.removesuffix("_total")].type == each.kind
     assert page.total("process_resident_memory_bytes") > 10 * MIB
+    assert page.value("s3proxy_workers") == 1
 
 
 def test_requests_and_operations(scraped: Scraped) -> None:

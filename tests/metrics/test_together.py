@@ -39,6 +39,7 @@ def test_any_of_them_shows_all(
             assert page.value("s3proxy_quota_bytes_used", backend="b1") == 15
             assert page.value("s3proxy_inflight_requests", method="PUT") == 0
             assert page.total("s3proxy_build_info") == 1
+            assert page.value("s3proxy_workers") == 2
             assert page.value("s3proxy_database_connections_limit") == 20
             wrote = {"operation": "PutObject", "backend": "b1", "status": "success"}
             assert page.value("s3proxy_backend_requests_total", **wrote) == 3

@@ -160,6 +160,18 @@ async def test_pending(
 
 
 @ensureDeferred
+async def test_pending_is_told_by_rounds(
+    metrics: Metrics, numbers: FakeNumbers, read: Callable[[], Page]
+) -> None:
+    """Where it is not asked for here, what others have set stays."""
+    gauges = LedgerGauges(metrics, numbers)
+    await gauges.round()
+    metrics.gauge("s3proxy_replication_pending").set(3)
+    await gauges.round()
+    assert read().value("s3proxy_replication_pending") == 3
+
+
+@ensureDeferred
 async def test_a_look_that_fails_hides_no_other(metrics: Metrics) -> None:
     """Nor does it break the page."""
     seen: list[Deferred[None]] = []

@@ -28,11 +28,12 @@ import sys
 from twisted.internet.defer import Deferred
 from s3proxy.telemetry.metrics import Metrics
 from s3proxy.telemetry.requests import Requests
-from s3proxy.telemetry.work import BackendCalls, Moves, Replication, Rounds
+from s3proxy.telemetry.pool_work import PoolWork
+from s3proxy.telemetry.work import BackendCalls
 from s3proxy.errors import BackendMissing
 used = int(sys.argv[1])
 metrics = Metrics(now=lambda: float(used))
-requests, moves, replication = Requests(metrics), Moves(metrics), Replication(metrics)
+requests, pool = Requests(metrics), PoolWork(metrics)
 class Request:
     method, code, sentLength, startedWriting = b"GET", 200, 5, 1
     gone, client_left = False, False
@@ -46,9 +47,11 @@ calls.called("b1", "GetObject", 0.1, BackendMissing("b1", "gone"))
 metrics.gauge("s3proxy_breaker_state").labels("b1", "read").set(used % 2)
 metrics.gauge("s3proxy_quota_bytes_used").labels("b1").set(used)
 metrics.gauge("s3proxy_ledger_last_refresh_timestamp_seconds").set(used)
-moves.moved("pack", 5)
-metrics.gauge("s3proxy_replication_pending").set(used)
-replication.made()
+class Done:
+    strategy, is_good, seconds, skipped, failed = "pack", True, 1, None, 0
+    moved, bytes_moved, made, pending = 1, 5, 1, used
+pool.rebalanced(Done)
+pool.replicated(Done)
 metrics.sample()
 print("ready", flush=True)
 sys.stdin.read()

@@ -17,13 +17,7 @@ from s3proxy.errors import (
 )
 from s3proxy.observe import NOBODY
 from s3proxy.telemetry.metrics import Metrics
-from s3proxy.telemetry.work import (
-    BackendCalls,
-    Moves,
-    Replication,
-    Rounds,
-    Statements,
-)
+from s3proxy.telemetry.work import BackendCalls, Rounds, Statements
 from tests.telemetry.pages import Page
 
 
@@ -54,19 +48,6 @@ def read(metrics: Metrics) -> Callable[[], Page]:
 
 async def fail(why: BaseException) -> None:
     raise why
-
-
-async def ended(
-    work: Deferred[str], turn: Deferred[str], why: Exception | None
-) -> None:
-    """End the work so, which is passed on."""
-    if why is None:
-        turn.callback("result")
-        assert await work == "result"
-        return
-    turn.errback(why)
-    with pytest.raises(type(why)):
-        await work
 
 
 def test_backends(metrics: Metrics, read: Callable[[], Page]) -> None:
@@ -159,67 +140,12 @@ async def test_rounds(metrics: Metrics, read: Callable[[], Page], time: Time) ->
     assert page.value(seconds, task="reap claims") == 3
 
 
-@pytest.mark.parametrize("why", [None, ZeroDivisionError(), CancelledError()])
-@ensureDeferred
-async def test_rebalancing(
-    metrics: Metrics, read: Callable[[], Page], time: Time, why: Exception | None
-) -> None:
-    """A run that is broken off failed: its end was not reached."""
-    moves = Moves(metrics)
-    turn: Deferred[str] = Deferred()
-    work = Deferred.fromCoroutine(moves.rebalancing("pack", turn))
-    moves.moved("pack", 100)
-    moves.moved("pack", 50)
-    moves.not_moved("pack")
-    moves.skipped("threshold")
-    time.seconds += 700
-    await ended(work, turn, why)
-    page, prefix = read(), "s3proxy_rebalance_"
-    moved = f"{prefix}objects_moved_total"
-    assert page.value(moved, strategy="pack", status="success") == 2
-    assert page.value(moved, strategy="pack", status="error") == 1
-    assert page.value(moved, strategy="spread", status="error") == 0
-    assert page.value(f"{prefix}bytes_moved_total", strategy="pack") == 150
-    runs, status = f"{prefix}runs_total", "error" if why else "success"
-    assert page.value(runs, strategy="pack", status=status) == page.total(runs) == 1
-    assert page.value(f"{prefix}duration_seconds_sum", strategy="pack") == 700
-    assert page.value(f"{prefix}skipped_total", reason="threshold") == 1
-    assert page.value(f"{prefix}skipped_total", reason="empty_plan") == 0
-
-
-@pytest.mark.parametrize("why", [None, ZeroDivisionError(), CancelledError()])
-@ensureDeferred
-async def test_replication(
-    metrics: Metrics, read: Callable[[], Page], time: Time, why: Exception | None
-) -> None:
-    replication = Replication(metrics)
-    turn: Deferred[str] = Deferred()
-    work = Deferred.fromCoroutine(replication.replicating(turn))
-    for _ in range(3):
-        replication.made()
-    replication.failed()
-    time.seconds += 6
-    await ended(work, turn, why)
-    page, prefix = read(), "s3proxy_replication_"
-    assert page.value(f"{prefix}copies_created_total") == 3
-    assert page.value(f"{prefix}errors_total") == 1
-    assert page.value(f"{prefix}duration_seconds_sum") == 6
-    runs, status = f"{prefix}runs_total", "error" if why else "success"
-    assert page.value(runs, status=status) == page.total(runs) == 1
-
-
 @ensureDeferred
 async def test_nobody_takes_it_all() -> None:
     """Where nothing is counted, results and failures come through."""
     done: Deferred[int] = Deferred()
     done.callback(5)
     assert await NOBODY.statement("claim", done) == 5
-    for work in (
-        NOBODY.rebalancing("pack", fail(KeyError())),
-        NOBODY.replicating(fail(KeyError())),
-    ):
-        with pytest.raises(KeyError):
-            await work
     with pytest.raises(ZeroDivisionError):
         await NOBODY.round("job", fail(ZeroDivisionError()))
     NOBODY.called("b1", "GetObject", None, None)
