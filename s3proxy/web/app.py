@@ -26,6 +26,7 @@ from s3proxy.errors import (
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
+    NotImplementedYet,
     S3Error,
     ServiceUnavailable,
     SlowDown,
@@ -142,7 +143,10 @@ class App:
             return
         # The throttle tells of slowing down, and seldom.
         if error.status >= 500 and not isinstance(error, SlowDown):
-            self._log.warn(
+            # What is not served is no trouble here: some clients ask for it each time.
+            is_unserved = isinstance(error, NotImplementedYet)
+            tell = self._log.info if is_unserved else self._log.warn
+            tell(
                 "{status} {code}: {id} {method} {path}: {message}",
                 status=error.status,
                 code=error.code,
