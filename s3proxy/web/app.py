@@ -77,7 +77,6 @@ class App:
     _throttle: Throttle
     _clock: IReactorTime
     _limits: Limits
-    _require_signed_payload: bool
     _domains: Sequence[str]
     _cors: Cors
     _forms: Forms
@@ -213,7 +212,7 @@ class App:
         identity: Identity,
     ) -> Answer:
         """Do what is asked for, if it is granted."""
-        if self._require_signed_payload:
+        if self._authenticator.require_signed_payload:
             check_payload_signed(
                 identity,
                 encrypted=request.encrypted,

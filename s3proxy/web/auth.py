@@ -52,11 +52,14 @@ class Authenticator:
     request is let in. A way that is not configured is not looked at.
 
     :ivar keyring: Whom to let in; a reload replaces it.
+    :ivar require_signed_payload: Of signed requests; see :func:`check_payload_signed`.
+        A reload sets it.
     :ivar regions: Regions that a signature's scope may name.
     :ivar now: Wall clock, aware.
     """
 
     keyring: Keyring
+    require_signed_payload: bool = field(default=False, kw_only=True)
     _regions: Sequence[str] = field(kw_only=True)
     _now: Callable[[], datetime] = field(kw_only=True)
 
