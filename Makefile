@@ -3,6 +3,7 @@
 #   make run [ARGS="--config my.yaml"]   the daemon, in the foreground
 #   make test                            the whole suite, real servers out of wheels
 #   make test-system                     what needs Debian packages, which it installs
+#   make clients                         clients of S3 of all kinds, which it installs
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
@@ -20,7 +21,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 BOOTSTRAP = tools/bootstrap.sh
 SETUP = setup.py pyproject.toml $(BOOTSTRAP)
 
-.PHONY: run test integration-test test-system lint bench fuzz generate build push clean
+.PHONY: run test integration-test test-system clients lint bench fuzz generate build push clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -36,7 +37,7 @@ run: $(VENV)/.installed-embedded
 	@exec $(PY) -m s3proxy $(ARGS)
 
 test: $(VENV)/.installed-embedded,test
-	$(PY) -m pytest -n 2 --dist loadfile -m "not system" $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile -m "not system and not clients" $(ARGS)
 
 # The real servers are in the suite itself: there is no second one.
 integration-test: test
@@ -44,6 +45,11 @@ integration-test: test
 test-system: $(VENV)/.installed-embedded,test
 	tools/system-packages.sh
 	$(PY) -m pytest -m system $(ARGS)
+
+clients: $(VENV)/.installed-embedded,test
+	tools/system-packages.sh
+	tools/client-packages.sh
+	$(PY) -m pytest -p tests.clients.table tests/clients $(ARGS)
 
 lint: $(VENV)/.installed-embedded,test,lint
 	$(PY) -m ruff check .
@@ -69,4 +75,4 @@ push:
 	docker buildx build --platform $(PLATFORMS) --tag $(IMAGE) --push .
 
 clean:
-	rm -rf $(VENV) .venv-clients build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-clients* tests/clients/node/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
