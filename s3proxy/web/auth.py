@@ -12,6 +12,7 @@ from s3proxy.model import Grant
 from s3proxy.plan.access import Rights
 from s3proxy.s3 import authorization, form_signatures, presigned, sigv4, target
 from s3proxy.s3.chunk_signatures import StreamingSeed
+from s3proxy.s3.markup import OWNER
 from s3proxy.web.keyring import Keyring
 
 _TOKEN_HEADER = "x-proxy-token"
@@ -31,6 +32,7 @@ class Identity:
     :ivar access_key_id: Whose key signed it; None for the token, and for nobody.
     :ivar rights: What they may do; nothing, unless it is said.
     :ivar grant: What of that is of the operation's bucket: the gate tells it.
+    :ivar bucket_owner: Whose that bucket is, as documents name them; the gate tells it.
     """
 
     signed: bool
@@ -41,6 +43,7 @@ class Identity:
     headers: tuple[tuple[str, str], ...] = ()
     rights: Rights = field(factory=Rights)
     grant: Grant | None = None
+    bucket_owner: str = OWNER
 
 
 @define(eq=False)
