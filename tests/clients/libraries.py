@@ -128,17 +128,21 @@ class S5cmd(Tool):
     client = "s5cmd"
     installed_by = "clients"
 
-    def s5cmd(self, *arguments: str) -> str:
+    def s5cmd(self, *arguments: str, fails: bool | None = False) -> str:
         """``s5cmd …``, against the endpoint."""
         s5cmd = (program("s5cmd", "-libraries"), "--endpoint-url", self.endpoint)
-        return self.run(*s5cmd, *arguments)
+        return self.run(*s5cmd, *arguments, fails=fails)
 
     def put(self, path: Path, key: str) -> str:
         return self.s5cmd("cp", str(path), f"s3://{BUCKET}/{key}")
 
     def keys(self, prefix: str) -> set[str]:
-        lines = self.s5cmd("ls", "--show-fullpath", f"s3://{BUCKET}/*").splitlines()
-        names = {line.removeprefix(f"s3://{BUCKET}/") for line in lines}
+        # It fails where it finds nothing.
+        bucket = f"s3://{BUCKET}/"
+        said = self.s5cmd("ls", "--show-fullpath", f"{bucket}*", fails=None)
+        if said.endswith("no object found\n"):
+            return set()
+        names = [line.removeprefix(bucket) for line in said.splitlines()]
         return {name for name in names if name.startswith(prefix)}
 
     def get(self, key: str, path: Path) -> str:

@@ -3,8 +3,9 @@ The README's table of clients: what each test of them says that it did.
 
 A plugin of pytest, which ``make clients`` names. A test says what it does by a marker:
 ``did("restic", "backup, restore")``, or ``did("put, get")`` where the client is the
-test's ``tool`` or ``kind``. At the end of a whole run the README must say what ran, and
-that it passed; ``make clients ARGS=--write-table`` writes it there.
+test's ``tool`` or ``kind``. At the end of a run the README must say of each client whose
+tests have all run what they did and how it ended; ``make clients ARGS=--write-table``
+writes it there. With ``--collect-only`` it is held to what tests say, and none runs.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import importlib.metadata
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +27,6 @@ from tests.daemon import ROOT
 
 README = ROOT / "README.md"
 _BEGIN, _END = "<!-- clients: begin -->\n", "<!-- clients: end -->\n"
-_LINE = re.compile(r"\| (.+?) \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|")
 
 
 def _says(*command: str) -> str:
@@ -121,103 +120,111 @@ def claims(items: Iterable[pytest.Item]) -> dict[str, Row]:
     return rows
 
 
-def shown(readme: str) -> dict[str, Sequence[str]]:
-    """The README's rows, by client: source, version, what was run, result."""
+def shown(readme: str) -> dict[str, list[str]]:
+    """The README's rows, by client: source, version, what was run, result, day."""
     table = readme.partition(_BEGIN)[2].partition(_END)[0]
-    found = (_LINE.fullmatch(line) for line in table.splitlines())
-    rows = [match.groups() for match in found if match is not None]
-    return {client: rest for client, *rest in rows[2:]}
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    return {client: rest for client, *rest in rows}
 
 
-def render(rows: Mapping[str, Row], day: str) -> str:
+def render(rows: Mapping[str, Sequence[str]]) -> str:
     """The table."""
     lines = [
-        f"Run on {day}:",
-        "",
-        "| client | from | version | what was run | result |",
-        "|---|---|---|---|---|",
+        "| client | from | version | what was run | result | on |",
+        "|---|---|---|---|---|---|",
+        *[f"| {' | '.join([each, *rows[each]])} |" for each in CLIENTS if each in rows],
     ]
-    for client, row in rows.items():
-        of = CLIENTS[client]
-        did = "; ".join(row.did)
-        lines.append(
-            f"| {client} | {of.source} | {of.version()} | {did} | {row.result} |"
-        )
     return "\n".join(lines) + "\n"
 
 
-class Plugin:
-    """Follows one run."""
-
-    def __init__(self, write: bool) -> None:
-        self.write = write
-        self.rows: dict[str, Row] = {}
-        self.whole = True
-        self.problems: list[str] = []
-
-    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        self.whole = False
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.rows = claims(session.items)
-        self.whole = self.whole and all(row.did for row in self.rows.values())
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Iterator[pytest.TestReport | None]:
-        report: pytest.TestReport = yield  # type: ignore[misc,assignment]
-        told = claim(item)
-        if told is not None and (report.when == "call" or not report.passed):
-            outcome = str(report.outcome)
-            if report.skipped:
-                outcome = f"not run: {report.longrepr[2].removeprefix('Skipped: ')}"  # type: ignore[index]
-            self.rows[told[0]].outcomes.add(outcome)
-        return report  # type: ignore[return-value]
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if not self.whole or session.config.option.collectonly:
-            return
-        if self.write:
-            write(self.rows)
-            return
-        self.problems = differences(self.rows, shown(README.read_text()))
-        if self.problems:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        for line in self.problems:
-            terminalreporter.write_line(f"README.md, the table of clients: {line}")
-
-
 def differences(
-    rows: Mapping[str, Row], told: Mapping[str, Sequence[str]]
+    rows: Mapping[str, Row], told: Mapping[str, Sequence[str]], *, ran: bool = True
 ) -> list[str]:
     """
     Where the README does not say what ran. Versions may differ: it tells its day.
 
     What cannot run on this machine may have run on the README's.
+
+    :param rows: Of clients whose tests are all there.
+    :param ran: Else the tests only say what they would do.
     """
     found = []
     for client, row in rows.items():
+        source, _, did, result, _ = told.get(client, [""] * 5)
         wanted = [CLIENTS[client].source, "; ".join(row.did), row.result]
-        said = list(told.get(client, ["", "", "", ""]))
-        if row.result.startswith("not run"):
-            wanted[2] = said[3]
-        if wanted != [said[0], *said[2:]]:
-            found.append(f"{client}: {wanted} ran, and it says {said}")
-    found += [f"{client}: no test is of it" for client in told if client not in rows]
-    if found:
-        found.append("make clients ARGS=--write-table writes it anew")
+        if not ran or row.result.startswith("not run"):
+            wanted[2] = result
+        if wanted != [source, did, result]:
+            found.append(f"{client}: want {wanted}, got {[source, did, result]}")
+    found += [f"{client}: there is no such client" for client in told.keys() - CLIENTS]
     return found
 
 
 def write(rows: Mapping[str, Row]) -> None:
-    """Put what ran into the README."""
+    """Put what ran into the README, and leave the other rows as they are."""
     readme = README.read_text()
+    day = datetime.now(UTC).date().isoformat()
+    told = shown(readme)
+    for client, row in rows.items():
+        of = CLIENTS[client]
+        told[client] = [of.source, of.version(), "; ".join(row.did), row.result, day]
     before, _, rest = readme.partition(_BEGIN)
-    table = render(rows, datetime.now(UTC).date().isoformat())
-    Path(README).write_text(before + _BEGIN + table + _END + rest.partition(_END)[2])
+    README.write_text(before + _BEGIN + render(told) + _END + rest.partition(_END)[2])
+
+
+class Plugin:
+    """Follows one run."""
+
+    def __init__(self, write: bool, collect_only: bool) -> None:
+        self.write = write
+        self.collect_only = collect_only
+        self.rows: dict[str, Row] = {}
+        self.left_out: set[str] = set()
+        self.problems: list[str] = []
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Of these clients no row is judged, or written."""
+        rows = claims(items)
+        self.left_out |= {client for client, row in rows.items() if row.did}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Now it is known what will run."""
+        self.rows = claims(session.items)
+        for client in self.left_out:
+            del self.rows[client]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
+        """Note how a test ended; one that fails in its set-up has failed, too."""
+        report: pytest.TestReport = yield
+        told = claim(item)
+        if told is not None and told[0] in self.rows:
+            if report.skipped:
+                assert isinstance(report.longrepr, tuple)
+                why = report.longrepr[2].removeprefix("Skipped: ")
+                self.rows[told[0]].outcomes.add(f"not run: {why}")
+            elif report.when == "call" or report.failed:
+                self.rows[told[0]].outcomes.add(report.outcome)
+        return report
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the table, or hold it to what ran."""
+        if self.write and not self.collect_only:
+            write(self.rows)
+            return
+        told = shown(README.read_text())
+        self.problems = differences(self.rows, told, ran=not self.collect_only)
+        if self.problems:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Say what is wrong with it, and what to do."""
+        for line in self.problems:
+            terminalreporter.write_line(f"README.md, the table of clients: {line}")
+        if self.problems:
+            terminalreporter.write_line(
+                "make clients ARGS=--write-table writes it anew"
+            )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -231,5 +238,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Follow the run."""
-    plugin = Plugin(config.getoption("--write-table"))
+    options = config.option
+    plugin = Plugin(options.write_table, options.collectonly)
     config.pluginmanager.register(plugin, "table-of-clients")
