@@ -3,7 +3,7 @@ The README's table of clients: what each test of them says that it did.
 
 A plugin of pytest, which ``make clients`` names. A test says what it does by a marker:
 ``did("restic", "backup, restore")``, or ``did("put, get")`` where the client is the
-test's ``tool`` or ``kind``. At the end of a run the README must say of each client whose
+test's ``tool`` or ``kind``. At the end of a run the README must say of clients whose
 tests have all run what they did and how it ended; ``make clients ARGS=--write-table``
 writes it there. With ``--collect-only`` it is held to what tests say, and none runs.
 """
