@@ -16,12 +16,13 @@ import re
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import define, field, frozen
 
-from tests.clients.libraries import NODE_MODULES
+from tests.clients.libraries import HERE, NODE_MODULES
 from tests.clients.tools import program, rclone
 from tests.daemon import ROOT
 
@@ -179,26 +180,32 @@ class Plugin:
         self.write = write
         self.collect_only = collect_only
         self.rows: dict[str, Row] = {}
-        self.left_out: set[str] = set()
+        self.waiting: dict[str, str] = {}
         self.problems: list[str] = []
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Of these clients no row is judged, or written."""
-        rows = claims(items)
-        self.left_out |= {client for client, row in rows.items() if row.did}
+        """These will not run."""
+        self.wait(items)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Now it is known what will run."""
         self.rows = claims(session.items)
-        for client in self.left_out:
-            del self.rows[client]
+        if not self.collect_only:
+            self.wait(session.items)
+
+    def wait(self, items: Iterable[pytest.Item]) -> None:
+        """Of a client with a test that has not ended, no row is judged, or written."""
+        told = [(item.nodeid, claim(item)) for item in items]
+        self.waiting |= {node: its[0] for node, its in told if its is not None}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
         """Note how a test ended; one that fails in its set-up has failed, too."""
         report: pytest.TestReport = yield
         told = claim(item)
-        if told is not None and told[0] in self.rows:
+        if told is not None:
+            if report.when == "teardown":
+                self.waiting.pop(item.nodeid, None)
             if report.skipped:
                 assert isinstance(report.longrepr, tuple)
                 why = report.longrepr[2].removeprefix("Skipped: ")
@@ -208,7 +215,11 @@ class Plugin:
         return report
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the table, or hold it to what ran."""
+        """Write the table, or hold it to what ran; not where single files were named."""
+        if HERE not in [Path(each).resolve() for each in session.config.args]:
+            return
+        for client in set(self.waiting.values()):
+            del self.rows[client]
         if self.write and not self.collect_only:
             write(self.rows)
             return
