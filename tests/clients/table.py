@@ -215,7 +215,7 @@ class Plugin:
         return report
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the table, or hold it to what ran; not where single files were named."""
+        """Write the table, or hold it to what ran; no row of single files."""
         if HERE not in [Path(each).resolve() for each in session.config.args]:
             return
         for client in set(self.waiting.values()):
