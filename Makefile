@@ -4,6 +4,7 @@
 #   make test                            the whole suite, real servers out of wheels;
 #                                        make integration-test is the same
 #   make test-system                     what needs Debian packages, which it installs
+#   make clients                         clients of S3 of all kinds, which it installs
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
@@ -26,7 +27,7 @@ IMAGE_ROOT ?= /var/tmp/s3proxy-image-root
 BOOTSTRAP = tools/bootstrap.sh
 SETUP = setup.py pyproject.toml $(BOOTSTRAP)
 
-.PHONY: run test integration-test test-system lint bench fuzz generate build push clean
+.PHONY: run test integration-test test-system clients lint bench fuzz generate build push clean
 .PHONY: image-check
 .DEFAULT_GOAL := help
 
@@ -43,7 +44,7 @@ run: $(VENV)/.installed-embedded
 	@exec $(PY) -m s3proxy $(ARGS)
 
 test: $(VENV)/.installed-embedded,test
-	$(PY) -m pytest -n 2 --dist loadfile -m "not system" $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile -m "not system and not clients" $(ARGS)
 
 # The real servers are in the suite itself: there is no second one.
 integration-test: test
@@ -51,6 +52,11 @@ integration-test: test
 test-system: $(VENV)/.installed-embedded,test,deploy
 	tools/system-packages.sh
 	$(PY) -m pytest -m system $(ARGS)
+
+clients: $(VENV)/.installed-embedded,test
+	tools/system-packages.sh
+	tools/client-packages.sh
+	$(PY) -m pytest -p tests.clients.table tests/clients $(ARGS)
 
 lint: $(VENV)/.installed-embedded,test,lint
 	$(PY) -m ruff check .
@@ -90,4 +96,4 @@ image-check: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.image_check $(IMAGE_ROOT)
 
 clean:
-	rm -rf $(VENV) .venv-clients .prometheus build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-clients* .prometheus tests/clients/node/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

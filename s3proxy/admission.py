@@ -25,6 +25,14 @@ from s3proxy.web.ports import BucketsPort
 #: What a client may name in its credential scope.
 REGIONS = ("us-east-1", "auto")
 
+#: Settings that a reload puts in force here.
+_FOLLOWED = (
+    "auth",
+    "credentials",
+    "server.require_signed_payload",
+    "server.virtual_bucket",
+)
+
 _log = Logger()
 
 
@@ -45,7 +53,7 @@ class Admission:
         What follows a changed configuration. It goes last: once it has prepared, new
         names are the configuration's in the ledger, also if another then objects.
         """
-        return Applier(("auth", "credentials", "server.virtual_bucket"), self._prepare)
+        return Applier(_FOLLOWED, self._prepare)
 
     async def _prepare(self, config: Config) -> Act:
         if not config.authenticates and not self.authenticator.keyring.is_open:
@@ -59,6 +67,9 @@ class Admission:
 
         def act() -> None:
             self.authenticator.keyring = keyring
+            self.authenticator.require_signed_payload = (
+                config.server.require_signed_payload
+            )
             self.directory.configured = buckets
             self.directory.reserved = config.reserved
 
@@ -88,7 +99,12 @@ async def open_admission(
             "and delete",
             address=config.server.listen_addr,
         )
-    authenticator = Authenticator(_keyring(config), regions=REGIONS, now=now)
+    authenticator = Authenticator(
+        _keyring(config),
+        require_signed_payload=config.server.require_signed_payload,
+        regions=REGIONS,
+        now=now,
+    )
     buckets = await _register(config, registry)
     if warns:
         await _warn_of_strays(config, registry)

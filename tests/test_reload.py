@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -299,9 +301,23 @@ def test_hang_up(
         text = daemon.hang_up()
         assert "waiting for a restart: ledger.lease" in text
         assert refusal(alice.head_object, Bucket="photos", Key="p") == "403"
-        owner = daemon.client()
+        owner = daemon.client(signature_version="s3v4")
         assert refusal(owner.head_bucket, Bucket="photos") == "404"
         assert SECRET not in daemon.log.read_text()
+
+        # Bodies that nobody signed are taken, and then no more: a URL signs none.
+        address = owner.generate_presigned_url(
+            "put_object", {"Bucket": BUCKET, "Key": "k"}
+        )
+        url = urllib.request.Request(address, b"unsigned", method="PUT")
+        assert urllib.request.urlopen(url).status == 200
+        daemon.configure(
+            server={"listen_addr": "127.0.0.1:0", "require_signed_payload": True}
+        )
+        assert "require_signed_payload" not in daemon.hang_up()
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(url)
+        owner.put_object(Bucket=BUCKET, Key="k", Body=b"signed")
 
         # What is at work goes on: a download whose key is changed in its middle.
         size = 64 * 1024 * 1024

@@ -16,12 +16,11 @@ from s3proxy.errors import S3Error
 from s3proxy.model import ListPage, ObjectInfo
 from s3proxy.s3 import tokens
 from s3proxy.s3.dates import rfc3339
-from s3proxy.s3.markup import NAMESPACE, OWNER, document, element, escape, namer
+from s3proxy.s3.markup import NAMESPACE, OWNER, document, element, escape, namer, person
 from s3proxy.s3.operation import ListBuckets, ListObjects, ListObjectsV2
 
 CONTENT_TYPE = "application/xml"
 
-_OWNER = f"<Owner><ID>{OWNER}</ID><DisplayName>{OWNER}</DisplayName></Owner>"
 # What XML 1.0 has no way to carry, not even as a character reference.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
@@ -53,12 +52,14 @@ def list_buckets(
     *,
     region: str,
     more: bool,
+    owner: str = OWNER,
 ) -> bytes:
     """
     The answer to ListBuckets.
 
     :param buckets: A page of names and when they were made, in order.
     :param more: Whether there is a page after it.
+    :param owner: Who asks.
     """
     entries = "".join(
         f"<Bucket><Name>{escape(name)}</Name>"
@@ -70,8 +71,8 @@ def list_buckets(
     if more:
         shown += element("ContinuationToken", tokens.encode(buckets[-1][0]))
     return document(
-        f"<ListAllMyBucketsResult{NAMESPACE}>{_OWNER}<Buckets>{entries}</Buckets>"
-        f"{shown}</ListAllMyBucketsResult>"
+        f"<ListAllMyBucketsResult{NAMESPACE}><Owner>{person(owner)}</Owner>"
+        f"<Buckets>{entries}</Buckets>{shown}</ListAllMyBucketsResult>"
     )
 
 
@@ -81,9 +82,11 @@ def location(region: str) -> bytes:
     return document(f"<LocationConstraint{NAMESPACE}>{name}</LocationConstraint>")
 
 
-def list_objects_v2(operation: ListObjectsV2, page: ListPage) -> bytes:
+def list_objects_v2(
+    operation: ListObjectsV2, page: ListPage, owner: str = OWNER
+) -> bytes:
     """
-    The answer to ListObjectsV2.
+    The answer to ListObjectsV2; *owner* is the bucket's.
 
     Without ``encoding-type=url``, a key with characters that XML 1.0 cannot carry makes
     a document that strict parsers refuse; S3 does the same.
@@ -100,13 +103,13 @@ def list_objects_v2(operation: ListObjectsV2, page: ListPage) -> bytes:
         parts.append(element("NextContinuationToken", tokens.encode(page.next_after)))
     if operation.start_after:
         parts.append(f"<StartAfter>{name(operation.start_after)}</StartAfter>")
-    parts.extend(_entries(page, name, owner=operation.fetch_owner))
+    parts.extend(_entries(page, name, owner if operation.fetch_owner else None))
     return _list_document(parts)
 
 
-def list_objects(operation: ListObjects, page: ListPage) -> bytes:
+def list_objects(operation: ListObjects, page: ListPage, owner: str = OWNER) -> bytes:
     """
-    The answer to ListObjects, the first version.
+    The answer to ListObjects, the first version; *owner* is the bucket's.
 
     NextMarker comes with a delimiter only: without one, the last key is the marker.
     """
@@ -118,7 +121,7 @@ def list_objects(operation: ListObjects, page: ListPage) -> bytes:
     ]
     if page.next_after is not None and operation.delimiter:
         parts.append(f"<NextMarker>{name(page.next_after)}</NextMarker>")
-    parts.extend(_entries(page, name, owner=True))
+    parts.extend(_entries(page, name, owner))
     return _list_document(parts)
 
 
@@ -147,9 +150,9 @@ def _reads_the_same(text: str) -> bool:
 
 
 def _entries(
-    page: ListPage, name: Callable[[str], str], *, owner: bool
+    page: ListPage, name: Callable[[str], str], owner: str | None
 ) -> Iterable[str]:
-    shown = _OWNER if owner else ""
+    shown = f"<Owner>{person(owner)}</Owner>" if owner is not None else ""
     yield from [_contents(info, name(info.key), shown) for info in page.contents]
     for prefix in page.common_prefixes:
         yield f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"

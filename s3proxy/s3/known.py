@@ -164,6 +164,9 @@ COPY_HEADERS = _SOURCE_HEADERS | {
 COPY_PART_HEADERS = _SOURCE_HEADERS | {"x-amz-copy-source-range"}
 #: What makes an object may give it tags.
 TAGGING_HEADERS = frozenset({"x-amz-tagging"})
+#: An upload's metadata are its own whatever a directive says: s3fs-fuse sends one
+#: before it copies parts.
+UPLOAD_HEADERS = TAGGING_HEADERS | {"x-amz-metadata-directive"}
 #: Nothing is locked, so there is nothing to bypass.
 DELETE_HEADERS = frozenset({"x-amz-bypass-governance-retention"})
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from s3proxy.s3.canonical import uri_encode
 
-# There is one owner: whoever runs the server.
+#: Who owns the configuration's buckets: whoever runs the server.
 OWNER = "s3proxy"
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -20,6 +20,11 @@ _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
 def element(tag: str, text: str) -> str:
     """An element that holds text."""
     return f"<{tag}>{escape(text)}</{tag}>"
+
+
+def person(identifier: str) -> str:
+    """Somebody, inside of ``Owner`` and its like: the name is the id."""
+    return element("ID", identifier) + element("DisplayName", identifier)
 
 
 def escape(text: str) -> str:

@@ -10,16 +10,22 @@ from s3proxy.s3.attributes import GetObjectAttributes
 from s3proxy.s3.checksums import type_of
 from s3proxy.s3.dates import rfc3339
 from s3proxy.s3.deletion import Deletion, Entry
-from s3proxy.s3.markup import NAMESPACE, OWNER, document, element, escape, namer
+from s3proxy.s3.markup import NAMESPACE, OWNER, document, element, escape, namer, person
 from s3proxy.s3.parameters import NULL_VERSION
 from s3proxy.s3.versions import ListObjectVersions
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
-_PERSON = f"<ID>{OWNER}</ID><DisplayName>{OWNER}</DisplayName>"
 
 
-def versions(operation: ListObjectVersions, page: ListPage) -> bytes:
-    """The answer to ListObjectVersions: each object as its only version."""
+def versions(
+    operation: ListObjectVersions, page: ListPage, owner: str = OWNER
+) -> bytes:
+    """
+    The answer to ListObjectVersions: each object as its only version.
+
+    :param owner: Of the bucket, and so of what is in it.
+    """
+    shown = person(owner)
     name = namer(operation.encoding_type)
     more = page.next_after is not None
     ends_with_key = bool(page.contents) and page.contents[-1].key == page.next_after
@@ -39,7 +45,7 @@ def versions(operation: ListObjectVersions, page: ListPage) -> bytes:
         element("EncodingType", operation.encoding_type)
         if operation.encoding_type
         else "",
-        *[_version(info, name) for info in page.contents],
+        *[_version(info, name, shown) for info in page.contents],
         *[
             f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"
             for prefix in page.common_prefixes
@@ -77,12 +83,13 @@ def tagging(tags: Mapping[str, str]) -> bytes:
     return _result("Tagging", f"<TagSet>{shown}</TagSet>")
 
 
-def private_acl() -> bytes:
-    """The answer to GetObjectAcl and GetBucketAcl."""
+def private_acl(owner: str = OWNER) -> bytes:
+    """The answer to GetObjectAcl and GetBucketAcl; *owner* is the bucket's."""
+    shown = person(owner)
     return _result(
         "AccessControlPolicy",
-        f"<Owner>{_PERSON}</Owner><AccessControlList><Grant>",
-        f'<Grantee xmlns:xsi="{_XSI}" xsi:type="CanonicalUser">{_PERSON}</Grantee>',
+        f"<Owner>{shown}</Owner><AccessControlList><Grant>",
+        f'<Grantee xmlns:xsi="{_XSI}" xsi:type="CanonicalUser">{shown}</Grantee>',
         "<Permission>FULL_CONTROL</Permission></Grant></AccessControlList>",
     )
 
@@ -112,13 +119,13 @@ def _outcomes(
             yield f"<Deleted>{which}</Deleted>"
 
 
-def _version(info: ObjectInfo, name: Callable[[str], str]) -> str:
+def _version(info: ObjectInfo, name: Callable[[str], str], owner: str) -> str:
     return (
         f"<Version><Key>{name(info.key)}</Key><VersionId>{NULL_VERSION}</VersionId>"
         f"<IsLatest>true</IsLatest>"
         f"<LastModified>{rfc3339(info.last_modified)}</LastModified>"
         f"<ETag>&quot;{escape(info.etag)}&quot;</ETag><Size>{info.size_bytes}</Size>"
-        f"<Owner>{_PERSON}</Owner><StorageClass>STANDARD</StorageClass></Version>"
+        f"<Owner>{owner}</Owner><StorageClass>STANDARD</StorageClass></Version>"
     )
 
 

@@ -288,7 +288,7 @@ _READERS: Mapping[tuple[str, Level, frozenset[str]], Reader] = {
 _TAKEN: Mapping[Reader, frozenset[str]] = {
     object_operations.put_object: framing.HEADERS | known.TAGGING_HEADERS,
     uploads.upload_part: framing.HEADERS,
-    uploads.create: known.TAGGING_HEADERS,
+    uploads.create: known.UPLOAD_HEADERS,
     deletion.delete_object: known.DELETE_HEADERS,
     cors_operations.put_cors: framing.HEADERS,
     deletion.delete_objects: framing.HEADERS | known.DELETE_HEADERS,

@@ -16,18 +16,12 @@ from s3proxy.model import (
 from s3proxy.s3.canonical import uri_encode
 from s3proxy.s3.checksums import type_of
 from s3proxy.s3.dates import rfc3339
-from s3proxy.s3.markup import NAMESPACE, OWNER, document, element, escape, namer
+from s3proxy.s3.markup import NAMESPACE, OWNER, document, element, escape, namer, person
 from s3proxy.s3.uploads import (
     CompleteMultipartUpload,
     CreateMultipartUpload,
     ListMultipartUploads,
     ListParts,
-)
-
-_PERSON = f"<ID>{OWNER}</ID><DisplayName>{OWNER}</DisplayName>"
-_PEOPLE = (
-    f"<Initiator>{_PERSON}</Initiator><Owner>{_PERSON}</Owner>"
-    "<StorageClass>STANDARD</StorageClass>"
 )
 
 
@@ -76,15 +70,15 @@ def part_copied(part: PartInfo) -> bytes:
     )
 
 
-def list_parts(operation: ListParts, page: PartPage) -> bytes:
-    """The answer to ListParts."""
+def list_parts(operation: ListParts, page: PartPage, owner: str = OWNER) -> bytes:
+    """The answer to ListParts; *owner* is the bucket's."""
     following = "" if page.next_marker is None else str(page.next_marker)
     return _result(
         "ListPartsResult",
         element("Bucket", operation.bucket),
         f"<Key>{namer(operation.encoding_type)(operation.key)}</Key>",
         element("UploadId", operation.upload_id),
-        _PEOPLE,
+        _people(owner),
         f"<PartNumberMarker>{operation.part_number_marker}</PartNumberMarker>",
         _optional("NextPartNumberMarker", following),
         f"<MaxParts>{operation.max_parts}</MaxParts>",
@@ -95,8 +89,11 @@ def list_parts(operation: ListParts, page: PartPage) -> bytes:
     )
 
 
-def list_uploads(operation: ListMultipartUploads, page: UploadPage) -> bytes:
-    """The answer to ListMultipartUploads."""
+def list_uploads(
+    operation: ListMultipartUploads, page: UploadPage, owner: str = OWNER
+) -> bytes:
+    """The answer to ListMultipartUploads; *owner* is the bucket's."""
+    people = _people(owner)
     name = namer(operation.encoding_type)
     more = page.next_key_marker is not None
     following = f"<NextKeyMarker>{name(page.next_key_marker or '')}</NextKeyMarker>"
@@ -115,11 +112,20 @@ def list_uploads(operation: ListMultipartUploads, page: UploadPage) -> bytes:
         f"<MaxUploads>{operation.max_uploads}</MaxUploads>",
         _truncated(more),
         _optional("EncodingType", operation.encoding_type),
-        *[_upload(upload, name(upload.key)) for upload in page.uploads],
+        *[_upload(upload, name(upload.key), people) for upload in page.uploads],
         *[
             f"<CommonPrefixes><Prefix>{name(prefix)}</Prefix></CommonPrefixes>"
             for prefix in page.common_prefixes
         ],
+    )
+
+
+def _people(owner: str) -> str:
+    """Who began an upload is not kept: whoever writes into a bucket does it for it."""
+    shown = person(owner)
+    return (
+        f"<Initiator>{shown}</Initiator><Owner>{shown}</Owner>"
+        "<StorageClass>STANDARD</StorageClass>"
     )
 
 
@@ -143,9 +149,9 @@ def _part(part: PartInfo) -> str:
     )
 
 
-def _upload(upload: UploadInfo, key: str) -> str:
+def _upload(upload: UploadInfo, key: str, people: str) -> str:
     return (
-        f"<Upload><Key>{key}</Key>{element('UploadId', upload.upload_id)}{_PEOPLE}"
+        f"<Upload><Key>{key}</Key>{element('UploadId', upload.upload_id)}{people}"
         f"<Initiated>{rfc3339(upload.initiated)}</Initiated>{_announced(upload)}"
         "</Upload>"
     )

@@ -26,6 +26,7 @@ from s3proxy.errors import (
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
+    NotImplementedYet,
     S3Error,
     ServiceUnavailable,
     SlowDown,
@@ -84,7 +85,6 @@ class App:
     _throttle: Throttle
     _clock: IReactorTime
     _limits: Limits
-    _require_signed_payload: bool
     _domains: Sequence[str]
     _cors: Cors
     _forms: Forms
@@ -179,7 +179,10 @@ class App:
             return
         # The throttle tells of slowing down, and seldom.
         if error.status >= 500 and not isinstance(error, SlowDown):
-            self._log.warn(
+            # What is not served is no trouble here: some clients ask for it each time.
+            is_unserved = isinstance(error, NotImplementedYet)
+            tell = self._log.info if is_unserved else self._log.warn
+            tell(
                 "{status} {code}: {id} {method} {path}: {message}",
                 status=error.status,
                 code=error.code,
@@ -257,7 +260,7 @@ class App:
     ) -> Answer:
         """Do what is asked for, if it is granted."""
         request.trail.note(op, identity.access_key_id)
-        if self._require_signed_payload:
+        if self._authenticator.require_signed_payload:
             check_payload_signed(
                 identity,
                 encrypted=request.encrypted,

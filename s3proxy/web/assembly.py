@@ -101,7 +101,6 @@ def make_site(
         throttle,
         clock,
         limits,
-        server.require_signed_payload,
         server.domain,
         on_cors,
         Forms(authenticator, now, server.domain),

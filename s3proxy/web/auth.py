@@ -12,6 +12,7 @@ from s3proxy.model import Grant
 from s3proxy.plan.access import Rights
 from s3proxy.s3 import authorization, form_signatures, presigned, sigv4, target
 from s3proxy.s3.chunk_signatures import StreamingSeed
+from s3proxy.s3.markup import OWNER
 from s3proxy.web.keyring import Keyring
 
 _TOKEN_HEADER = "x-proxy-token"
@@ -31,6 +32,7 @@ class Identity:
     :ivar access_key_id: Whose key signed it; None for the token, and for nobody.
     :ivar rights: What they may do; nothing, unless it is said.
     :ivar grant: What of that is of the operation's bucket: the gate tells it.
+    :ivar bucket_owner: Whose that bucket is, as documents name them; the gate tells it.
     """
 
     signed: bool
@@ -41,6 +43,7 @@ class Identity:
     headers: tuple[tuple[str, str], ...] = ()
     rights: Rights = field(factory=Rights)
     grant: Grant | None = None
+    bucket_owner: str = OWNER
 
 
 @define(eq=False)
@@ -52,11 +55,14 @@ class Authenticator:
     request is let in. A way that is not configured is not looked at.
 
     :ivar keyring: Whom to let in; a reload replaces it.
+    :ivar require_signed_payload: Of signed requests; see :func:`check_payload_signed`.
+        A reload sets it.
     :ivar regions: Regions that a signature's scope may name.
     :ivar now: Wall clock, aware.
     """
 
     keyring: Keyring
+    require_signed_payload: bool = field(default=False, kw_only=True)
     _regions: Sequence[str] = field(kw_only=True)
     _now: Callable[[], datetime] = field(kw_only=True)
 

@@ -15,6 +15,7 @@ from s3proxy.manager.ports import Body
 from s3proxy.model import ListPage
 from s3proxy.s3 import bucket_configuration, documents
 from s3proxy.s3.checksums import Digests
+from s3proxy.s3.markup import OWNER
 from s3proxy.s3.operation import (
     CreateBucket,
     DeleteBucket,
@@ -55,7 +56,13 @@ class BucketHandlers:
                 identity.rights, op.prefix, op.after, op.max_buckets
             )
         return Answer.document(
-            documents.list_buckets(op, page, region=self._region, more=more)
+            documents.list_buckets(
+                op,
+                page,
+                region=self._region,
+                more=more,
+                owner=identity.rights.owner or OWNER,
+            )
         )
 
     async def head_bucket(
@@ -123,14 +130,14 @@ class BucketHandlers:
     ) -> Answer:
         """``GET /{bucket}?list-type=2``"""
         return Answer.document(
-            documents.list_objects_v2(op, await self._page(op)),
+            documents.list_objects_v2(op, await self._page(op), identity.bucket_owner),
             headers=self._region_header,
         )
 
     async def list_v1(self, op: ListObjects, body: Body, identity: Identity) -> Answer:
         """``GET /{bucket}``"""
         return Answer.document(
-            documents.list_objects(op, await self._page(op)),
+            documents.list_objects(op, await self._page(op), identity.bucket_owner),
             headers=self._region_header,
         )
 

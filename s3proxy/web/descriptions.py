@@ -15,7 +15,6 @@ from s3proxy.s3.access_lists import (
 )
 from s3proxy.s3.attributes import GetObjectAttributes
 from s3proxy.s3.dates import http_date
-from s3proxy.s3.markup import OWNER
 from s3proxy.s3.settings import DeleteBucketSetting, GetBucketSetting
 from s3proxy.s3.versions import ListObjectVersions
 from s3proxy.web.answer import Answer
@@ -59,13 +58,15 @@ class DescriptionHandlers:
             page = await self._objects.list_objects(
                 op.bucket, op.prefix, op.delimiter, op.key_marker, op.max_keys
             )
-        return Answer.document(object_documents.versions(op, page))
+        return Answer.document(
+            object_documents.versions(op, page, identity.bucket_owner)
+        )
 
     async def get_bucket_acl(
         self, op: GetBucketAcl, body: Body, identity: Identity
     ) -> Answer:
         """``GET /{bucket}?acl``"""
-        return Answer.document(object_documents.private_acl())
+        return Answer.document(object_documents.private_acl(identity.bucket_owner))
 
     async def get_object_acl(
         self, op: GetObjectAcl, body: Body, identity: Identity
@@ -73,7 +74,7 @@ class DescriptionHandlers:
         """``GET /{bucket}/{key}?acl``; NoSuchKey."""
         await self._objects.head(op.bucket, op.key)
         return Answer.document(
-            object_documents.private_acl(),
+            object_documents.private_acl(identity.bucket_owner),
             headers=tuple(version_headers(op.version_id).items()),
         )
 
@@ -110,4 +111,4 @@ async def _check_private(
 ) -> None:
     if not op.is_canned:
         document = await receive(op.document, body, identity, access_lists.MAX_BYTES)
-        access_lists.check(document, OWNER)
+        access_lists.check(document, identity.bucket_owner)

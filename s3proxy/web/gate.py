@@ -8,6 +8,7 @@ from s3proxy.errors import AccessDenied, NoSuchBucket
 from s3proxy.model import Grant
 from s3proxy.plan import access
 from s3proxy.plan.access import Need, Rights
+from s3proxy.s3.markup import OWNER
 from s3proxy.web.auth import Identity
 from s3proxy.web.directory import BucketDirectory
 
@@ -22,7 +23,8 @@ class Gate:
         """
         Let an operation through, or refuse it.
 
-        :returns: *identity*, with what is granted to it of the operation's bucket.
+        :returns: *identity*, with what is granted to it of the operation's bucket, and
+            whose that is.
         :raises AccessDenied: It is not granted, or its copy's source is not.
         :raises NoSuchBucket: Its bucket or its source's does not exist.
         """
@@ -30,22 +32,24 @@ class Gate:
         if need in (Need.NOTHING, Need.CREATE):
             return identity
         bucket: str = getattr(operation, "bucket", "")
-        grant = await self._grant(bucket, identity.rights)
+        grant, owner = await self._grant(bucket, identity.rights)
         access.check(operation, grant)
         source = getattr(operation, "source", None)
         if source is not None:
-            of_source = await self._grant(source.bucket, identity.rights)
+            of_source, _ = await self._grant(source.bucket, identity.rights)
             access.check_source(source.key, of_source)
-        return evolve(identity, grant=grant)
+        return evolve(identity, grant=grant, bucket_owner=owner)
 
-    async def _grant(self, bucket: str, rights: Rights) -> Grant:
+    async def _grant(self, bucket: str, rights: Rights) -> tuple[Grant, str]:
+        """What is granted of a bucket, and whose it is."""
+        owner = OWNER
         if bucket in self._directory.configured:
             grant = rights.grants.get(bucket)
         else:
             made = await self._directory.find_made(bucket)
             if made is None:
                 raise NoSuchBucket(fields={"BucketName": bucket})
-            grant = rights.of_made(made.owner)
+            owner, grant = made.owner, rights.of_made(made.owner)
         if grant is None:
             raise AccessDenied
-        return grant
+        return grant, owner

@@ -88,14 +88,18 @@ class UploadHandlers:
     async def list_parts(self, op: ListParts, body: Body, identity: Identity) -> Answer:
         """``GET ?uploadId``"""
         page = await self._uploads.list_parts(op)
-        return Answer.document(upload_documents.list_parts(op, page))
+        return Answer.document(
+            upload_documents.list_parts(op, page, identity.bucket_owner)
+        )
 
     async def list_uploads(
         self, op: ListMultipartUploads, body: Body, identity: Identity
     ) -> Answer:
         """``GET /{bucket}?uploads``"""
         page = await self._uploads.list_uploads(op)
-        return Answer.document(upload_documents.list_uploads(op, page))
+        return Answer.document(
+            upload_documents.list_uploads(op, page, identity.bucket_owner)
+        )
 
     async def _complete(
         self, op: CompleteMultipartUpload, parts: Sequence[CompletedPart]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import Authority
 from tests.daemon import Daemon
 from tests.servers import PostgresServer, S3Server
 
@@ -32,6 +33,29 @@ def daemon(postgres: PostgresServer, s3server: S3Server) -> Iterator[Daemon]:
         assert "Traceback" not in daemon.log.read_text()
     for backend in backends:
         s3server.remove_bucket(backend)
+    postgres.drop_database(database)
+
+
+@pytest.fixture(scope="package")
+def https_daemon(
+    postgres: PostgresServer,
+    s3server: S3Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Daemon]:
+    """One that speaks TLS, with a certificate by an authority of the tests' own."""
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    issued = authority.issue()
+    database = postgres.create_database()
+    backend = s3server.create_bucket("a")
+    tls = {"cert_file": str(issued.cert_file), "key_file": str(issued.key_file)}
+    with Daemon(
+        database, [backend], server={"tls": tls}, ca_file=authority.ca_file
+    ) as daemon:
+        yield daemon
+        daemon.wait_clean()
+        log = daemon.log.read_text()
+        assert "Traceback" not in log and "Unhandled" not in log
+    s3server.remove_bucket(backend)
     postgres.drop_database(database)
 
 

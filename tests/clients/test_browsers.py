@@ -44,6 +44,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("names")
+@pytest.mark.did("boto3", "buckets in host names")
 def test_boto3_with_buckets_in_host_names(daemon: Daemon) -> None:
     s3 = client(f"http://localhost:{daemon.port}", s3={"addressing_style": "virtual"})
     urls: list[str] = []
@@ -74,6 +75,7 @@ def test_boto3_with_buckets_in_host_names(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("version", [None, "s3v4"])
+@pytest.mark.did("boto3", "presigned forms")
 def test_a_presigned_form(daemon: Daemon, version: str | None) -> None:
     """boto3 signs forms with version 2 unless told otherwise."""
     s3 = client(daemon.endpoint, signature_version=version)
@@ -128,6 +130,7 @@ def test_a_large_form(daemon: Daemon) -> None:
     s3.delete_object(Bucket=BUCKET, Key="forms/big")
 
 
+@pytest.mark.did("boto3", "CORS rules")
 def test_cross_origin_rules(daemon: Daemon) -> None:
     """boto3 sets them; a page may then do what they say, with a presigned form too."""
     s3 = client(daemon.endpoint)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,17 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from tests.certificates import Authority
+from tests.clients.libraries import EVERY, params
 from tests.clients.test_curl import curl
-from tests.clients.tools import TOOLS, Boto3, Tool
+from tests.clients.tools import Boto3, Tool
 from tests.daemon import TOKEN, Daemon
-from tests.servers import PostgresServer, S3Server
 
 MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def daemon(
-    postgres: PostgresServer,
-    s3server: S3Server,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Daemon]:
-    authority = Authority(tmp_path_factory.mktemp("authority"))
-    issued = authority.issue()
-    database = postgres.create_database()
-    backend = s3server.create_bucket("a")
-    tls = {"cert_file": str(issued.cert_file), "key_file": str(issued.key_file)}
-    with Daemon(
-        database, [backend], server={"tls": tls}, ca_file=authority.ca_file
-    ) as daemon:
-        yield daemon
-        daemon.wait_clean()
-        log = daemon.log.read_text()
-        assert "Traceback" not in log and "Unhandled" not in log
-    s3server.remove_bucket(backend)
-    postgres.drop_database(database)
+def daemon(https_daemon: Daemon) -> Daemon:
+    return https_daemon
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +32,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(each, marks=[] if each.everywhere else [pytest.mark.system])
-        for each in TOOLS
-    ],
-    ids=lambda kind: kind.__name__,
-)
+@pytest.fixture(params=params(EVERY))
 def tool(request: pytest.FixtureRequest, daemon: Daemon, tmp_path: Path) -> Tool:
     made: Tool = request.param(daemon.endpoint, tmp_path, daemon.ca_file)
     return made
 
 
+@pytest.mark.did("over https: put in parts, list, get, delete")
 def test_there_and_back(tool: Tool, file: Path, tmp_path: Path) -> None:
     key = f"{type(tool).__name__}/ä b+c/ü%25.bin"
     tool.put(file, key)

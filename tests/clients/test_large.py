@@ -67,6 +67,7 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("kind", "parts"), [(AwsMultipart, 128), (RcloneMultipart, 205)]
 )
+@pytest.mark.did("1 GiB in parts, copied")
 def test_a_gib_there_and_back(
     daemon: Daemon,
     huge: Path,
@@ -91,6 +92,7 @@ def test_a_gib_there_and_back(
     assert client.list_objects_v2(Bucket=BUCKET, Prefix=kind.__name__)["KeyCount"] == 0
 
 
+@pytest.mark.did("s3cmd", "100 MiB in parts, copied")
 def test_s3cmd_multipart(daemon: Daemon, big: Path, tmp_path: Path) -> None:
     """100 MiB in parts, copied, and back."""
     s3cmd = S3cmdMultipart(daemon.endpoint, tmp_path)
@@ -105,6 +107,7 @@ def test_s3cmd_multipart(daemon: Daemon, big: Path, tmp_path: Path) -> None:
         s3cmd.delete(key)
 
 
+@pytest.mark.did("boto3", "300 parts at once")
 def test_three_hundred_parts_at_once(daemon: Daemon) -> None:
     """Of the least size that there is, from many threads; each is where it belongs."""
     client = daemon.client(max_pool_connections=32)

@@ -76,6 +76,7 @@ def url_for(boto: Any, method: str, **more: Any) -> str:
     return made
 
 
+@pytest.mark.did("boto3", "presigned URLs")
 def test_an_object_through_urls(boto: Any) -> None:
     """Put, head, get with another type, list, delete."""
     put = url_for(boto, "put_object", Key=KEY, Metadata={"a": "b"})
@@ -96,6 +97,7 @@ def test_an_object_through_urls(boto: Any) -> None:
     assert (gone.status, gone.code) == (404, "NoSuchKey")
 
 
+@pytest.mark.did("boto3", "parts through presigned URLs")
 def test_a_multipart_upload_through_urls(boto: Any) -> None:
     """The parts come by URL, the rest by the one who made them."""
     key = "presigned/multipart"
@@ -123,6 +125,7 @@ def test_version_2_is_refused_in_words(daemon: Daemon) -> None:
     assert b"signature_version = s3v4" in answer.body
 
 
+@pytest.mark.did("rclone", "link")
 def test_rclone_link(daemon: Daemon, small: Path, tmp_path: Path) -> None:
     """``rclone link``, with an end and with rclone's own, which is a week."""
     rclone = Rclone(daemon.endpoint, tmp_path)
@@ -135,6 +138,7 @@ def test_rclone_link(daemon: Daemon, small: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.did("aws cli", "s3 presign")
 def test_aws_s3_presign(daemon: Daemon, small: Path, tmp_path: Path) -> None:
     """With the setting that the refusal of version 2 names."""
     aws = Aws(daemon.endpoint, tmp_path)
@@ -159,6 +163,7 @@ def crc32(data: bytes) -> bytes:
         ("SHA256", "COMPOSITE", None),
     ],
 )
+@pytest.mark.did("boto3", "checksums of parts")
 def test_checksums_of_many_parts(
     daemon: Daemon, algorithm: str, kind: str, value: bytes | None
 ) -> None:

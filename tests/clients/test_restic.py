@@ -53,6 +53,7 @@ def restic(daemon: Daemon, tmp_path: Path) -> Restic:
     return run
 
 
+@pytest.mark.did("restic", "init, backup, check, restore, forget --prune")
 def test_backup_and_restore(restic: Restic, daemon: Daemon, tmp_path: Path) -> None:
     """A backup is checked, restored, and thinned out."""
     source, target = tmp_path / "source", tmp_path / "target"

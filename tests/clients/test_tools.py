@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.tools import TOOLS, Aws, Rclone, S3cmd, Tool
+from tests.clients.libraries import EVERY, params
+from tests.clients.tools import Aws, Rclone, S3cmd, Tool
 from tests.daemon import Daemon
 
 KEYS = [
@@ -25,13 +26,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(each, marks=[] if each.everywhere else [pytest.mark.system])
-        for each in TOOLS
-    ],
-    ids=lambda kind: kind.__name__,
-)
+@pytest.fixture(params=params(EVERY))
 def tool(request: pytest.FixtureRequest, daemon: Daemon, tmp_path: Path) -> Tool:
     """Each client."""
     kind: type[Tool] = request.param
@@ -44,6 +39,7 @@ def prefix(tool: Tool) -> str:
     return f"{type(tool).__name__}/"
 
 
+@pytest.mark.did("put, list, get, delete")
 def test_small_files(tool: Tool, small: Path, tmp_path: Path) -> None:
     """Through every key: it is listed, comes back, is overwritten, and goes."""
     keys = [f"{prefix(tool)}{key}" for key in KEYS]
@@ -59,6 +55,7 @@ def test_small_files(tool: Tool, small: Path, tmp_path: Path) -> None:
     assert tool.keys("") & set(keys) == set()
 
 
+@pytest.mark.did("100 MiB")
 def test_a_big_file(tool: Tool, big: Path, tmp_path: Path) -> None:
     """100 MiB in one PUT, through a key with spaces and UTF-8; equal checksums."""
     key = f"{prefix(tool)}big ä b+c/ü%25.bin"
@@ -92,6 +89,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.system
+@pytest.mark.did("aws cli", "s3 sync, ls, mv, rm --recursive")
 def test_aws_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
     """There, nothing the second time, back, and gone."""
     aws = Aws(daemon.endpoint, tmp_path)
@@ -105,12 +103,17 @@ def test_aws_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
     aws.aws("s3", "sync", "--delete", str(folder), remote)
     assert aws.keys("aws-sync/") == {f"aws-sync/{name}" for name in tree(folder)}
     assert "PRE aws-sync/" in aws.aws("s3", "ls", "s3://unified")
+    aws.aws("s3", "mv", f"{remote}/x/y/z", f"{remote}/moved")
+    assert aws.keys("aws-sync/x/") == set()
+    aws.aws("s3", "mv", f"{remote}/moved", str(tmp_path / "moved"))
+    assert (tmp_path / "moved").read_bytes() == (folder / "x/y/z").read_bytes()
     assert "unified" in aws.aws("s3", "ls")
     aws.aws("s3", "rm", "--recursive", remote)
     assert "aws-sync" not in aws.aws("s3", "ls", "s3://unified")
 
 
 @pytest.mark.system
+@pytest.mark.did("aws cli", "s3api: objects, ranges, conditions, tags, attributes")
 def test_aws_api(daemon: Daemon, small: Path, tmp_path: Path) -> None:
     """Single calls: metadata, ranges, conditions."""
     aws = Aws(daemon.endpoint, tmp_path)
@@ -153,6 +156,7 @@ def test_aws_api(daemon: Daemon, small: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.did("rclone", "sync, copy, check, purge")
 def test_rclone_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
     """There, nothing the second time, checked by hash, back, and gone."""
     rclone = Rclone(daemon.endpoint, tmp_path)
@@ -171,6 +175,7 @@ def test_rclone_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
     assert rclone.keys("rclone-sync/") == set()
 
 
+@pytest.mark.did("rclone", "mkdir")
 def test_rclone_makes_sure_of_its_bucket(daemon: Daemon, tmp_path: Path) -> None:
     """It is told that the bucket is there, and that this key may make no other."""
     rclone = Rclone(daemon.endpoint, tmp_path)
@@ -180,6 +185,7 @@ def test_rclone_makes_sure_of_its_bucket(daemon: Daemon, tmp_path: Path) -> None
 
 
 @pytest.mark.system
+@pytest.mark.did("s3cmd", "sync, del --recursive")
 def test_s3cmd_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
     """
     There, nothing the second time, and back. Files of equal bytes it copies on the
@@ -196,6 +202,7 @@ def test_s3cmd_sync(daemon: Daemon, folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.did("s3cmd", "info, setacl, tags, la, du")
 def test_s3cmd_asks_of_buckets_and_objects(
     daemon: Daemon, small: Path, tmp_path: Path
 ) -> None:

@@ -23,20 +23,25 @@ from boto3.s3.transfer import TransferConfig
 from tests.daemon import BUCKET, KEY_ID, ROOT, SECRET
 
 GIB = 1024**3
-#: Made by tools/system-packages.sh.
-CLIENTS = ROOT / ".venv-clients/bin"
 REGION = "us-east-1"
 
 
-def program(name: str) -> str:
+def program(name: str, environment: str = "") -> str:
     """
-    A client that ``make test-system`` installs.
+    A client that ``make test-system`` installs, or ``make clients``.
 
+    :param environment: Which virtual environment: the end of its name.
     :raises AssertionError: It is not there: a failure, nothing is left out silently.
     """
-    path = CLIENTS / name
-    assert path.exists(), f"{path} is missing: run tools/system-packages.sh"
+    path = ROOT / f".venv-clients{environment}/bin/{name}"
+    script = "client-packages.sh" if environment else "system-packages.sh"
+    assert path.exists(), f"{path} is missing: run tools/{script}"
     return str(path)
+
+
+def rclone() -> str:
+    """The program that a wheel of the suite brings."""
+    return str(Path(sys.executable).with_name("rclone"))
 
 
 class Tool(ABC):
@@ -45,8 +50,10 @@ class Tool(ABC):
     :param ca_file: Whom to trust, of an endpoint with https.
     """
 
-    #: Whether the whole suite has it; the others are for ``make test-system``.
-    everywhere: ClassVar[bool] = True
+    #: Its name in the README's table.
+    client: ClassVar[str]
+    #: The marker of what installs it; None for what the whole suite has.
+    installed_by: ClassVar[str | None] = None
     #: For one command, on a busy machine.
     seconds: ClassVar[float] = 120
 
@@ -66,9 +73,11 @@ class Tool(ABC):
         if ca_file is not None:
             self.environment["AWS_CA_BUNDLE"] = str(ca_file)
             self.environment["RCLONE_CA_CERT"] = str(ca_file)
+            self.environment["SSL_CERT_FILE"] = str(ca_file)
+            self.environment["NODE_EXTRA_CA_CERTS"] = str(ca_file)
 
-    def run(self, *command: str, fails: bool = False) -> str:
-        """Run to the end; what it printed on both channels."""
+    def run(self, *command: str, fails: bool | None = False) -> str:
+        """Run to the end, well or not (None: either); what it printed, wherever to."""
         result = subprocess.run(
             command,
             env=self.environment,
@@ -80,7 +89,7 @@ class Tool(ABC):
             timeout=self.seconds,
         )
         said = f"{' '.join(command)}\n{result.stdout}"
-        assert (result.returncode != 0) is fails, said
+        assert fails is None or (result.returncode != 0) is fails, said
         return result.stdout
 
     @abstractmethod
@@ -103,7 +112,8 @@ class Tool(ABC):
 class Aws(Tool):
     """The ``aws`` command."""
 
-    everywhere = False
+    client = "aws cli"
+    installed_by = "system"
     is_multipart: ClassVar[bool] = False
 
     def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
@@ -149,6 +159,8 @@ class AwsMultipart(Aws):
 
 class Boto3(Tool):
     """boto3 as it is made without any setting: no ``Config`` at all."""
+
+    client = "boto3"
 
     def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
         super().__init__(endpoint, home, ca_file)
@@ -199,7 +211,8 @@ class Boto3Transfer(Boto3):
 class S3cmd(Tool):
     """``s3cmd``"""
 
-    everywhere = False
+    client = "s3cmd"
+    installed_by = "system"
     put_options: ClassVar[tuple[str, ...]] = ("--disable-multipart",)
 
     def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
@@ -247,6 +260,8 @@ class S3cmdMultipart(S3cmd):
 class Rclone(Tool):
     """``rclone`` with the remote ``p``, of no particular provider."""
 
+    client = "rclone"
+
     cutoff: ClassVar[tuple[str, ...]] = ("--s3-upload-cutoff", "5G")
 
     def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
@@ -260,10 +275,9 @@ class Rclone(Tool):
 
     def rclone(self, *arguments: str, fails: bool = False) -> str:
         """``rclone …``; an error is told at the first try."""
-        rclone = str(Path(sys.executable).with_name("rclone"))
         once = ("--retries", "1", "--low-level-retries", "1")
         config = ("--config", str(self._config))
-        return self.run(rclone, *config, *once, *self.cutoff, *arguments, fails=fails)
+        return self.run(rclone(), *config, *once, *self.cutoff, *arguments, fails=fails)
 
     def put(self, path: Path, key: str) -> str:
         # ``copy`` names a directory; the file keeps its name.

@@ -46,6 +46,12 @@ def parse(method: str, target: str, **headers: str) -> op.Operation:
                 "FULL_OBJECT",
             ),
         ),
+        (  # s3fs-fuse sends it before it copies parts; S3 takes no notice.
+            "POST",
+            "/b/k?uploads",
+            {"x_amz_metadata_directive": "REPLACE", "x_amz_meta_one": "1"},
+            op.CreateMultipartUpload("b", "k", user_metadata={"one": "1"}),
+        ),
         ("PUT", PART, {"content_length": "5"}, op.UploadPart("b", "k", "u", 7, 5)),
         (
             "PUT",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.security.sending import AUTH, Front
-from tests.web.conftest import MakeDoor, logged, make_door, tls_by
+from tests.web.conftest import MakeDoor, authority, logged, make_door, tls_by
 
-__all__ = ["front", "logged", "make_door", "make_front", "tls_by"]
+__all__ = ["authority", "front", "logged", "make_door", "make_front", "tls_by"]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from s3proxy.s3.canonical import EMPTY_SHA256, signing_key
 from s3proxy.s3.chunk_signatures import StreamingSeed
 from s3proxy.s3.dates import amz_date
 from s3proxy.s3.framing import FORMS as PAYLOADS
+from tests.certificates import Authority
 from tests.s3.chunking import SIGNED, SIGNED_TRAILER, UNSIGNED_TRAILER, Framer
 from tests.s3.signing import SECRET, Request
 from tests.security.sending import BODY, FORMS, GET, HASH, OLD, PUT, Front, Make, sign
@@ -169,6 +170,25 @@ async def test_case_28_signed_payloads_required(
         framed = Framed(payload, form=form)
         answer = await front.send(framed.request(), framed.body())
         assert answer.status == 200
+
+
+class TestOverTls:
+    """Nobody on the way can change a body there."""
+
+    @pytest.fixture
+    def tls_by(self, authority: Authority) -> Authority:
+        return authority
+
+    @pytest.mark.parametrize("form", FORMS)
+    @pytest_twisted.ensureDeferred
+    async def test_case_28_unsigned_payloads_pass(
+        self, make_front: MakeFront, form: str
+    ) -> None:
+        front = make_front(require_signed_payload=True)
+        assert (await front.send(told("UNSIGNED-PAYLOAD")(form))).status == 200
+        assert (await front.send(sign(PUT, form))).status == 200
+        framed = Framed(UNSIGNED_TRAILER, form=form)
+        assert (await front.send(framed.request(), framed.body())).status == 200
 
 
 @pytest.mark.parametrize("form", FORMS)

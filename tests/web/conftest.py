@@ -156,6 +156,7 @@ async def make_door(
             Rooms(objects, uploads, copies, FakeBucketTags(), cors, directory),
             Authenticator(
                 Keyring.of(auth or AuthConfig(), credentials),
+                require_signed_payload=config.require_signed_payload,
                 regions=("us-east-1",),
                 now=lambda: NOW,
             ),

@@ -13,6 +13,7 @@ from s3proxy.config_model import AuthConfig
 from s3proxy.errors import (
     ClientGone,
     InsufficientStorage,
+    NotImplementedYet,
     StoreError,
     StoreUnavailable,
 )
@@ -217,6 +218,20 @@ class TestErrors:
         door.objects.failure = InsufficientStorage()
         answer = await door.ask("PUT", "/unified/k", body=b"x")
         assert (answer.status, answer.code) == (507, "InsufficientStorage")
+
+    @pytest.mark.parametrize(
+        ("why", "level"),
+        [(NotImplementedYet(), "info"), (InsufficientStorage(), "warn")],
+    )
+    @pytest_twisted.ensureDeferred
+    async def test_what_is_not_served_is_no_warning(
+        self, door: Door, logged: list[LogEvent], why: Exception, level: str
+    ) -> None:
+        """Some clients ask for eight such things in a row, and mean nothing by it."""
+        door.objects.failure = why
+        await door.ask("GET", "/unified/k")
+        [told] = [each for each in logged if "k:" in str(formatEvent(each))]
+        assert told["log_level"].name == level
 
     @pytest.mark.parametrize("why", [ClientGone(), CancelledError()])
     @pytest_twisted.ensureDeferred

@@ -67,6 +67,16 @@ def names(answer: Response) -> list[str | None]:
     ]
 
 
+def owners(answer: Response) -> set[str | None]:
+    """Whoever is named in it, by id and by name."""
+    assert answer.status == 200, answer.body
+    space = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+    root = ElementTree.fromstring(answer.body)
+    return {
+        each.text for tag in ("ID", "DisplayName") for each in root.iter(space + tag)
+    }
+
+
 @pytest_twisted.ensureDeferred
 async def test_made_used_and_deleted_by_its_creator(door: Door) -> None:
     answer = await ask(door, "alice", "PUT", "/mine")
@@ -88,6 +98,34 @@ async def test_made_used_and_deleted_by_its_creator(door: Door) -> None:
     assert (answer.status, answer.body) == (204, b"")
     for method in ("HEAD", "GET", "DELETE"):
         assert (await ask(door, "alice", method, "/mine")).status == 404
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_in_it_is_its_creators_too(door: Door) -> None:
+    """The configuration's buckets are the server's own, whoever asks."""
+    door.made.owners["mine"] = "alice"
+    for bucket, owner in [("mine", "alice"), ("photos", "s3proxy")]:
+        door.objects.store(bucket, "k", b"x")
+        for target in [
+            *(f"/{bucket}?acl=", f"/{bucket}/k?acl=", f"/{bucket}?versions="),
+            *(f"/{bucket}", f"/{bucket}?fetch-owner=true&list-type=2"),
+        ]:
+            answer = await ask(door, "alice", "GET", target)
+            assert owners(answer) == {owner}, target
+    acl = (await ask(door, "alice", "GET", "/mine?acl=")).body
+    assert (await ask(door, "alice", "PUT", "/mine?acl=", acl)).status == 200
+    assert (await ask(door, "alice", "PUT", "/photos?acl=", acl)).status == 501
+    # Of a listing of buckets, who asks.
+    assert owners(await ask(door, "alice", "GET", "/")) == {"alice"}
+    assert owners(await door.ask("GET", "/", LET_ME_IN)) == {"s3proxy"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_uploads_into_it_are_its_creators_too(door: Door) -> None:
+    door.made.owners["mine"] = "alice"
+    for target in ("/mine?uploads=", "/mine/k?uploadId=u"):
+        answer = await ask(door, "alice", "GET", target)
+        assert owners(answer) == {"alice"}, target
 
 
 @pytest.mark.parametrize("who", ["bob", "carol", "owner"])
