@@ -19,6 +19,9 @@ IMAGE ?= s3proxy:latest
 PLATFORMS ?= linux/amd64,linux/arm64
 BOOTSTRAP = tools/bootstrap.sh
 SETUP = setup.py pyproject.toml $(BOOTSTRAP)
+# Compiled modules are kept: without them every start of the daemon compiles them all,
+# a third of its time, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test integration-test test-system lint bench fuzz generate build push clean
 .DEFAULT_GOAL := help
