@@ -22,12 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import boto3
 import psycopg2
 import yaml
 from botocore.config import Config as ClientConfig
 
 from s3proxy.config import BackendConfig, DatabaseConfig
+from tests.boto import boto_client
 
 ROOT = Path(__file__).parents[1]
 
@@ -204,8 +204,7 @@ class Daemon:
     def client(self, key: tuple[str, str] = (KEY_ID, SECRET), **options: Any) -> Any:
         """A boto3 client with default settings but no retries."""
         options = {"retries": {"total_max_attempts": 1}, **options}
-        return boto3.session.Session().client(
-            "s3",
+        return boto_client(
             endpoint_url=self.endpoint,
             aws_access_key_id=key[0],
             aws_secret_access_key=key[1],
