@@ -59,9 +59,7 @@ def test_small_files(tool: Tool, small: Path, tmp_path: Path) -> None:
     assert tool.keys("") & set(keys) == set()
 
 
-def test_a_big_file(
-    tool: Tool, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_a_big_file(tool: Tool, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """
     In one PUT, through a key with spaces and UTF-8; equal checksums.
 
