@@ -38,8 +38,9 @@ $(VENV)/.installed-%: $(SETUP)
 run: $(VENV)/.installed-embedded
 	@exec $(PY) -m s3proxy $(ARGS)
 
+# Three at a time on two cores: there is nearly always one that waits for a server.
 test: $(VENV)/.installed-embedded,test
-	$(PY) -m pytest -n 2 --dist loadfile -m "not system" $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadfile -m "not system" $(ARGS)
 
 # The real servers are in the suite itself: there is no second one.
 integration-test: test
