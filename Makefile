@@ -3,7 +3,8 @@
 #   make run [ARGS="--config my.yaml"]   the daemon, in the foreground
 #   make test                            the whole suite, real servers out of wheels;
 #                                        make integration-test is the same
-#   make test-system                     what needs Debian packages, which it installs
+#   make test-system                     what takes long, or needs Debian packages, which
+#                                        it installs
 #   make clients                         clients of S3 of all kinds, which it installs
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
@@ -26,6 +27,9 @@ PLATFORMS ?= linux/amd64,linux/arm64
 IMAGE_ROOT ?= /var/tmp/s3proxy-image-root
 BOOTSTRAP = tools/bootstrap.sh
 SETUP = setup.py pyproject.toml $(BOOTSTRAP)
+# Compiled modules are kept: without them every start of the daemon compiles them all,
+# a third of its time, and the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test integration-test test-system clients lint bench fuzz generate build push clean
 .PHONY: image-check
@@ -43,8 +47,9 @@ $(VENV)/.installed-%: $(SETUP)
 run: $(VENV)/.installed-embedded
 	@exec $(PY) -m s3proxy $(ARGS)
 
+# Three at a time on two cores: there is nearly always one that waits for a server.
 test: $(VENV)/.installed-embedded,test
-	$(PY) -m pytest -n 2 --dist loadfile -m "not system and not clients" $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadfile -m "not system and not clients" $(ARGS)
 
 # The real servers are in the suite itself: there is no second one.
 integration-test: test

@@ -7,6 +7,7 @@ leaves it: one line per problem on standard error, exit code 2.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -291,10 +292,12 @@ def makeService(options: Options) -> IService:
 
     quieten()
     if options.subCommand:
+        gc.enable()
         # Once logging begins, sys.stdout is part of the log.
         return make_command(options, reactor=reactor, out=sys.stdout, err=sys.stderr)
     from s3proxy.service import make_service
 
+    gc.enable()  # The console script has put it off.
     return make_service(
         options.configuration,
         reactor=reactor,

@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 from s3proxy.config import BackendConfig, DatabaseConfig
 from tests.servers import PostgresServer, S3Server
 
+# For the daemons that tests start: they would compile every module again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Deadlines measure the machine, not the code: two busy cores break any of them.
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -22,11 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import boto3
+import psycopg2
 import yaml
 from botocore.config import Config as ClientConfig
 
 from s3proxy.config import BackendConfig, DatabaseConfig
+from tests.boto import boto_client
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,6 +38,11 @@ SHORT_LEDGER = {
     "late": "500ms",
     "collect_interval": "100ms",
 }
+#: What ``check --settled`` would name, or no row.
+_UNSETTLED = """
+    (SELECT 1 FROM object_locations WHERE state <> 'live' LIMIT 1) UNION ALL
+    (SELECT 1 FROM objects WHERE manifest_due_at IS NOT NULL LIMIT 1)
+"""
 KEY_ID, SECRET, TOKEN = "AKIDTEST", "secret-of-the-tests", "token-of-the-tests"
 BUCKET = "unified"
 
@@ -63,6 +69,7 @@ class Daemon:
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="s3p-daemon-", dir="/var/tmp"))
         self.module = module
+        self.database = database
         self.ca_file = ca_file
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
@@ -197,8 +204,7 @@ class Daemon:
     def client(self, key: tuple[str, str] = (KEY_ID, SECRET), **options: Any) -> Any:
         """A boto3 client with default settings but no retries."""
         options = {"retries": {"total_max_attempts": 1}, **options}
-        return boto3.session.Session().client(
-            "s3",
+        return boto_client(
             endpoint_url=self.endpoint,
             aws_access_key_id=key[0],
             aws_secret_access_key=key[1],
@@ -234,12 +240,34 @@ class Daemon:
     def wait_clean(self, *, settled: bool = True, seconds: float = 60.0) -> None:
         """Run ``check`` until it is clean: recovery takes leases and waits."""
         deadline = time.monotonic() + seconds
+        if settled:
+            self._wait_settled(deadline)
         while True:
             result = self.check(settled=settled)
             if result.returncode == 0:
                 return
             assert time.monotonic() < deadline, result.stdout + result.stderr
             time.sleep(0.1)
+
+    def _wait_settled(self, deadline: float) -> None:
+        """Wait past the product, whose ``check`` takes a process each time."""
+        connection = psycopg2.connect(
+            host=self.database.host,
+            port=self.database.port,
+            dbname=self.database.database,
+            user=self.database.user,
+            password=self.database.password or "none",
+        )
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                while True:
+                    cursor.execute(_UNSETTLED)
+                    if cursor.fetchone() is None or time.monotonic() > deadline:
+                        return
+                    time.sleep(0.02)
+        finally:
+            connection.close()
 
     def health(self) -> bool:
         """Whether ``/health`` answers."""

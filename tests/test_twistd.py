@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import boto3
 import pytest
 import yaml
 
+from tests.boto import boto_client
 from tests.daemon import KEY_ID, ROOT, SECRET
 
 CONFIG = {
@@ -83,8 +83,7 @@ def test_in_the_background(here: Path) -> None:
 
     found = re.search(r"serving bucket unified on (\S+) from", log.read_text())
     assert found is not None
-    client = boto3.session.Session().client(
-        "s3",
+    client = boto_client(
         endpoint_url=f"http://{found[1]}",
         region_name="us-east-1",
         aws_access_key_id=KEY_ID,

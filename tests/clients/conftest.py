@@ -68,6 +68,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
+def rather_big(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 MiB that do not compress."""
+    path = tmp_path_factory.mktemp("rather-big") / "rather-big"
+    path.write_bytes(random.Random(2).randbytes(20 * 1024**2))
+    return path
+
+
+@pytest.fixture(scope="package")
 def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """100 MiB that do not compress."""
     path = tmp_path_factory.mktemp("big") / "big"

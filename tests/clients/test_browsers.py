@@ -6,13 +6,13 @@ import random
 import socket
 from typing import Any
 
-import boto3
 import pytest
 import urllib3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from s3proxy.web.forms import KEPT_BYTES
+from tests.boto import boto_client
 from tests.daemon import BUCKET, KEY_ID, SECRET, Daemon
 
 ORIGIN = "https://app.example.com"
@@ -21,8 +21,7 @@ HTTP = urllib3.PoolManager()
 
 def client(endpoint: str, **config: Any) -> Any:
     """boto3, as it is without any option but these."""
-    return boto3.client(
-        "s3",
+    return boto_client(
         endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id=KEY_ID,

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import boto3
 import pytest
 from attrs import frozen
 from botocore.config import Config
 
 from s3proxy.s3.checksums import digest
+from tests.boto import boto_client
 from tests.clients.tools import Aws, Rclone
 from tests.daemon import BUCKET, KEY_ID, SECRET, Daemon
 
@@ -52,8 +52,7 @@ def use(
 
 def client(daemon: Daemon, region: str = "auto", **config: Any) -> Any:
     """boto3, all settings its own but these."""
-    return boto3.session.Session().client(
-        "s3",
+    return boto_client(
         endpoint_url=daemon.endpoint,
         region_name=region,
         aws_access_key_id=KEY_ID,

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import boto3
 from boto3.s3.transfer import TransferConfig
 
+from tests.boto import boto_client
 from tests.daemon import BUCKET, KEY_ID, ROOT, SECRET
 
 GIB = 1024**3
@@ -164,8 +164,7 @@ class Boto3(Tool):
 
     def __init__(self, endpoint: str, home: Path, ca_file: Path | None = None) -> None:
         super().__init__(endpoint, home, ca_file)
-        self.client = boto3.session.Session().client(
-            "s3",
+        self.client = boto_client(
             endpoint_url=endpoint,
             region_name=REGION,
             aws_access_key_id=KEY_ID,

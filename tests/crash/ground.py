@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -14,20 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-import boto3
 from attrs import define, field
-from botocore.config import Config as ClientConfig
 
 from s3proxy.config import BackendConfig, DatabaseConfig
 from tests.crash.breaking import ENVIRONMENT, PAGE_ENVIRONMENT, POINTS
 from tests.crash.history import History
 from tests.crash.relays import BackendRelay, DatabaseRelay
-from tests.daemon import KEY_ID, SECRET, Daemon
+from tests.daemon import Daemon
 from tests.servers import PostgresServer, S3Server
-
-# A session reads S3's description once, which takes longer than any request here.
-_session = boto3.session.Session()
-_session_lock = threading.Lock()
 
 PATIENCE_SECONDS = 30.0
 
@@ -76,17 +69,10 @@ class BreakableDaemon(Daemon):
         """As :meth:`Daemon.client`; without options, the same one until it restarts."""
         if options:
             return super().client(**options)
-        with _session_lock:
-            if self._client is None or self._client.meta.endpoint_url != self.endpoint:
-                self._client = _session.client(
-                    "s3",
-                    endpoint_url=self.endpoint,
-                    aws_access_key_id=KEY_ID,
-                    aws_secret_access_key=SECRET,
-                    region_name="us-east-1",
-                    config=ClientConfig(retries={"total_max_attempts": 1}),
-                )
-            return self._client
+        made = self._client
+        if made is None or made.meta.endpoint_url != self.endpoint:
+            made = self._client = super().client()
+        return made
 
     def arm(self, point: str, action: str = "kill") -> None:
         """From now on, the next time it gets to *point* is the last."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 
-import boto3
 import pytest
 
 from s3proxy.plan.manifest import decode
+from tests.boto import boto_client
 from tests.crash.ground import SMALL, BreakableDaemon, Ground, Grounds, wait_until
 from tests.crash.history import body, read
 from tests.daemon import BUCKET
@@ -37,8 +37,7 @@ def check_manifest(ground: Ground, size: int) -> None:
     """The one that is left tells the object as the ledger has it."""
     (key,) = manifests(ground)
     backend = ground.backends[0]
-    client = boto3.client(
-        "s3",
+    client = boto_client(
         endpoint_url=backend.endpoint,
         region_name=backend.region,
         aws_access_key_id=backend.access_key_id,

@@ -16,8 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.crash.ground import PATIENCE_SECONDS, BreakableDaemon, Ground, Grounds
 from tests.crash.history import body, read
 from tests.daemon import SHORT_LEDGER
+from tests.effort import efforts
 
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", "8"))
 WORKERS = 4
 SIZES = (0, 1, 5_000, 70_000, 1_100_000, 2_000_000)
 
@@ -53,7 +53,8 @@ class Load:
             try:
                 self._once(what, key, data, owner, key in own)
             except (BotoCoreError, ClientError):
-                # A read that was broken off, or nobody was there.
+                # A read that was broken off, or nobody was there: for a while.
+                self.stop.wait(0.01)
                 continue
             self.done.release()
 
@@ -76,8 +77,10 @@ class Load:
             assert found in (history.possible(key) if is_own else sent), key
 
 
-def test_random_kills(grounds: Grounds) -> None:
+@efforts(few=4, many=24)
+def test_random_kills(grounds: Grounds, effort: int) -> None:
     """What was acknowledged is there, whoever dies; and all the rest is cleaned up."""
+    rounds = int(os.environ.get("CRASH_ROUNDS") or effort)
     seed = int(os.environ.get("CRASH_SEED") or secrets.randbits(32))
     sys.stderr.write(f"CRASH_SEED={seed}\n")
     chosen = random.Random(seed)
@@ -92,7 +95,7 @@ def test_random_kills(grounds: Grounds) -> None:
         load = Load(ground, seed, [each.client() for each in daemons])
         stack.callback(load.stop.set)
         working = [ground.later(load.work, number) for number in range(WORKERS)]
-        for number in range(ROUNDS):
+        for number in range(rounds):
             load.wait(chosen.randint(5, 25))
             # All of them die now and then.
             dying = [0, 1] if number % 4 == 3 else [chosen.randrange(2)]
@@ -106,7 +109,7 @@ def test_random_kills(grounds: Grounds) -> None:
         load.stop.set()
         for each in working:
             each.result()
-        assert sum(each.is_acknowledged for each in ground.history.writes) > ROUNDS
+        assert sum(each.is_acknowledged for each in ground.history.writes) > rounds
         for owner in range(2):
             ground.history.over(owner)
         ground.verify(*daemons)

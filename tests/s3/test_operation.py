@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from itertools import product
 from typing import Any
 from urllib.parse import urlsplit
@@ -212,9 +213,17 @@ def test_refused(method: str, target: str, error: type[S3Error]) -> None:
     assert type(raised.value) is error
 
 
+@cache
+def sdk() -> botocore.session.Session:
+    """One for all: each reads S3's description. Without the machine's own file."""
+    session = botocore.session.get_session()
+    session.set_config_variable("config_file", "/dev/null")
+    return session
+
+
 def botocore_subresources() -> Iterator[str]:
     """Every subresource in botocore's model of S3."""
-    model = botocore.session.get_session().get_service_model("s3")
+    model = sdk().get_service_model("s3")
     for name in model.operation_names:
         uri = model.operation_model(name).http["requestUri"]
         for pair in filter(None, uri.partition("?")[2].split("&")):
@@ -528,10 +537,7 @@ def test_what_an_sdk_sends_by_default(
     call: str, arguments: dict[str, Any], expected: type[op.Operation]
 ) -> None:
     """The SDK's own requests over HTTP verify, and become what was called."""
-    session = botocore.session.get_session()
-    # Only what this test says, whatever the machine's own configuration is.
-    session.set_config_variable("config_file", "/dev/null")
-    client = session.create_client(
+    client = sdk().create_client(
         "s3",
         region_name="us-east-1",
         endpoint_url="http://127.0.0.1:9",

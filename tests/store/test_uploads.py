@@ -60,6 +60,7 @@ from tests.contracts.uploads import (
     put_part,
     whole_etag,
 )
+from tests.effort import efforts
 from tests.fakes.uploads import ManifestLedger, MemoryUploads
 from tests.one_copy import PostgresLedger, PostgresUploads
 from tests.store.conftest import Database, MakePool
@@ -414,10 +415,11 @@ async def run_machine(make_world: Callable[[], World], examples: int) -> None:
     await blocking(lambda: run_state_machine_as_test(Here, settings=how))
 
 
+@efforts(few=15, many=200)
 @ensureDeferred
-async def test_any_sequence_in_postgres(db: Database, pool: Pool) -> None:
+async def test_any_sequence_in_postgres(db: Database, pool: Pool, effort: int) -> None:
     """I3, at every step; and nothing is left over in the end."""
-    await run_machine(lambda: postgres_world(db, pool), 40)
+    await run_machine(lambda: postgres_world(db, pool), effort)
 
 
 @ensureDeferred

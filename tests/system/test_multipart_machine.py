@@ -60,6 +60,7 @@ from s3proxy.store.schema import schema_text
 from s3proxy.store.statements import statements
 from tests.blocking import blocking, wait
 from tests.daemon import SHORT_LEDGER, Daemon
+from tests.effort import efforts
 from tests.fakes.backend import MemoryBackend
 from tests.one_copy import PostgresLedger, PostgresUploads
 from tests.servers import PostgresServer
@@ -482,16 +483,17 @@ class Bucket(RuleBasedStateMachine):
         return found
 
 
+@efforts(few=10, many=80)
 @ensureDeferred
 async def test_the_manager_over_a_real_ledger(
-    postgres: PostgresServer, database: DatabaseConfig
+    postgres: PostgresServer, database: DatabaseConfig, effort: int
 ) -> None:
     """Multipart, PUT, copy, DELETE and expiry, in any order."""
 
     class Here(Bucket):
         proxy = Proxy(postgres, database)
 
-    how = settings(max_examples=25, stateful_step_count=40)
+    how = settings(max_examples=effort, stateful_step_count=40)
     try:
         await blocking(lambda: run_state_machine_as_test(Here, settings=how))
     finally:
@@ -649,8 +651,11 @@ class FrontDoor(RuleBasedStateMachine):
         assert etag.encode() in answer.body, answer.body
 
 
+@efforts(few=8, many=60)
 def test_the_daemon(
-    database: DatabaseConfig, backend_config: Callable[..., BackendConfig]
+    database: DatabaseConfig,
+    backend_config: Callable[..., BackendConfig],
+    effort: int,
 ) -> None:
     """The same through the front door, and then ``check``: not a byte is left over."""
     backends = [backend_config("small", quota_bytes=12 * MIB), backend_config("big")]
@@ -664,7 +669,7 @@ def test_the_daemon(
             pass
 
         Here.client = client
-        how = settings(max_examples=20, stateful_step_count=20)
+        how = settings(max_examples=effort, stateful_step_count=20)
         run_state_machine_as_test(Here, settings=how)
         assert client.request("DELETE", "k").status == 204
         daemon.wait_clean()

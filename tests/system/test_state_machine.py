@@ -26,6 +26,7 @@ from hypothesis.strategies import DataObject
 from s3proxy.config import BackendConfig, DatabaseConfig
 from s3proxy.s3.markup import escape
 from tests.daemon import SHORT_LEDGER, Daemon
+from tests.effort import efforts
 from tests.strategies import NOT_XML
 from tests.system.model import (
     KIB,
@@ -318,8 +319,11 @@ class Bucket(RuleBasedStateMachine):
         assert told == {"content-type": "binary/octet-stream", **held.headers}
 
 
+@efforts(few=10, many=80)
 def test_the_bucket_is_a_dictionary(
-    database: DatabaseConfig, backend_config: Callable[..., BackendConfig]
+    database: DatabaseConfig,
+    backend_config: Callable[..., BackendConfig],
+    effort: int,
 ) -> None:
     """Random sequences of requests, then the whole bucket, then ``check``."""
     backends = [backend_config("small", quota_bytes=SMALL_QUOTA), backend_config("big")]
@@ -343,7 +347,7 @@ def test_the_bucket_is_a_dictionary(
         Here.client, Here.daemon, Here.ledger = client, daemon, ledger
         try:
             run_state_machine_as_test(
-                Here, settings=settings(max_examples=25, stateful_step_count=25)
+                Here, settings=settings(max_examples=effort, stateful_step_count=25)
             )
         finally:
             ledger.close()

@@ -42,7 +42,7 @@ from tests.web.fakes import (
     FakeObjects,
     FakeUploads,
 )
-from tests.web.wire import Response, Wire, connect, request, soon
+from tests.web.wire import Response, Wire, bound_window, connect, request, soon
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -177,6 +177,7 @@ async def make_door(
             certificates = Certificates(tls_by.issue().config(), lambda: NOW)
             factory = TlsFactory(certificates, site, reactor)
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        bound_window(port)
         ports.append(port)
         number = port.getHost().port
         door = Door(site, objects, clock, number, uploads, copies, cors, made)

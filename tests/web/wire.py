@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from socket import SO_RCVBUF, SOL_SOCKET
 from xml.etree import ElementTree
 
 from attrs import frozen
@@ -13,14 +14,21 @@ from twisted.internet.endpoints import (
     connectProtocol,
     wrapClientTLS,
 )
-from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IListeningPort,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Protocol
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: Bounds waits for things that happen at once; nothing is expected to take it.
-PATIENCE_SECONDS = 20
+#: Bounds waits for things that happen at once; nothing is expected to take it, even
+#: where others have nearly all of the machine.
+PATIENCE_SECONDS = 120
+
+WINDOW_BYTES = 256 * 1024
 
 
 @frozen
@@ -130,6 +138,15 @@ class Wire(Protocol):
             event.callback(None)
 
 
+def bound_window(transport: ITCPTransport | IListeningPort) -> None:
+    """
+    Let the kernel hold little of what nobody reads.
+
+    Left alone it may hold as much as the machine is set to: 32 MiB with newer kernels.
+    """
+    transport.socket.setsockopt(SOL_SOCKET, SO_RCVBUF, WINDOW_BYTES)
+
+
 async def connect(port: int, ca: bytes | None = None) -> Wire:
     """
     :param ca: Speak TLS, and trust this authority (PEM).
@@ -140,6 +157,7 @@ async def connect(port: int, ca: bytes | None = None) -> Wire:
         options = optionsForClientTLS("localhost", trust)
         endpoint = wrapClientTLS(options, endpoint)
     wire: Wire = await connectProtocol(endpoint, Wire())
+    bound_window(wire.transport if ca is None else wire.transport.transport)
     await wire.until(lambda: ca is None or wire.is_secure or wire.ended)
     return wire
 
