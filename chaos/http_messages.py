@@ -92,12 +92,18 @@ async def body_of_request(head: Head, source: asyncio.StreamReader) -> Pieces:
 
 
 async def body_of_answer(
-    request: Head, answer: Head, source: asyncio.StreamReader, *, sized: int = 0
+    request: Head,
+    answer: Head,
+    source: asyncio.StreamReader,
+    *,
+    sized: int = 0,
+    is_framed: bool = True,
 ) -> Pieces:
     """
-    An answer's body, chunks with their framing.
+    An answer's body.
 
     :param sized: Its length, where the head does not tell the truth any more.
+    :param is_framed: Whether chunks come with their framing.
     :raises EOFError: It ended before its end.
     """
     if request.method == "HEAD" or answer.status in (204, 304):
@@ -106,7 +112,8 @@ async def body_of_answer(
         while True:
             line = await source.readline()
             size = int(line.split(b";")[0], 16)
-            yield line + await source.readexactly(size + 2)
+            chunk = await source.readexactly(size + 2)
+            yield line + chunk if is_framed else chunk[:-2]
             if not size:
                 return
     elif "content-length" in answer.headers:

@@ -56,6 +56,7 @@ class BreakableDaemon(Daemon):
         *,
         ledger: Mapping[str, str] | None = None,
         server: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(
             database,
@@ -63,6 +64,7 @@ class BreakableDaemon(Daemon):
             ledger={**LEDGER, **(ledger or {})},
             server=server,
             module="tests.crash.breaking",
+            **more,
         )
         self._order = self.directory / "trip-wire"
         self._client: Any = None
@@ -87,6 +89,12 @@ class BreakableDaemon(Daemon):
                     config=ClientConfig(retries={"total_max_attempts": 1}),
                 )
             return self._client
+
+    def disarm(self) -> bool:
+        """Arm nothing; returns whether the trip wire had not gone off."""
+        was_armed = self.is_armed
+        self._order.unlink(missing_ok=True)
+        return was_armed
 
     def arm(self, point: str, action: str = "kill") -> None:
         """From now on, the next time it gets to *point* is the last."""

@@ -1,0 +1,131 @@
+"""Carries out the schedule."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Iterator
+
+from attrs import define, field
+
+from chaos.http_faults import Rule
+from chaos.postgres_faults import FATES, Order
+from chaos.schedule import LANES, Fault, Lane, faults
+from chaos.world import LEASE_SECONDS, World, is_running, kill_all, signal_all
+from tests.crash.ground import BreakableDaemon
+
+#: For so long a point is waited for; then it is another's turn.
+POINT_SECONDS = 3.0
+POLL_SECONDS = 0.02
+
+
+@define(eq=False)
+class Nemesis:
+    """
+    :ivar done: Faults carried out, by name.
+    :ivar points: Points at which daemons died or stopped.
+    """
+
+    seed: int
+    world: World
+    done: Counter[str] = field(factory=Counter)
+    points: Counter[str] = field(factory=Counter)
+    _schedule: dict[Lane, Iterator[Fault]] = field(init=False)
+    _over: bool = False
+
+    @_schedule.default
+    def _make_schedule(self) -> dict[Lane, Iterator[Fault]]:
+        return {lane: faults(self.seed, lane) for lane in LANES}
+
+    async def run(self, seconds: float) -> None:
+        """Go on with every lane for so long, and end each with its fault."""
+        self._over = False
+        lanes = [asyncio.create_task(self._lane(lane)) for lane in LANES]
+        try:
+            await asyncio.wait(lanes, timeout=seconds, return_when="FIRST_EXCEPTION")
+        finally:
+            self._over = True
+        await asyncio.gather(*lanes)
+
+    async def _lane(self, lane: Lane) -> None:
+        while not self._over:
+            fault = next(self._schedule[lane])
+            await asyncio.sleep(fault.gap)
+            if not self._over:
+                await self._carry_out(lane, fault)
+
+    async def _carry_out(self, lane: Lane, fault: Fault) -> None:
+        if lane == "backends":
+            await self._break_backend(fault)
+        elif lane == "database":
+            await self._break_database(fault)
+        else:
+            daemon = self.world.daemons[fault.target % len(self.world.daemons)]
+            await self._break_daemon(fault, daemon)
+
+    async def _break_backend(self, fault: Fault) -> None:
+        proxy = self.world.proxies[fault.target % len(self.world.proxies)]
+        kind = fault.name.removeprefix("backend_")
+        rule = Rule(kind, share=fault.share, seconds=fault.delay)
+        before = proxy.counts[kind]
+        proxy.rules.append(rule)
+        await asyncio.sleep(fault.seconds)
+        proxy.rules.remove(rule)
+        # One that met no request was none.
+        self.done[fault.name] += proxy.counts[kind] > before
+
+    async def _break_database(self, fault: Fault) -> None:
+        database, postgres = self.world.database, self.world.postgres
+        fate = fault.name.removeprefix("commit_")
+        if fate in FATES:
+            order = Order(fate, left=1 + fault.target % 3)
+            database.orders.append(order)
+            await asyncio.sleep(fault.seconds)
+            database.orders.remove(order)
+        elif fault.name == "sessions_cut":
+            database.cut()
+        else:
+            end = postgres.kill if fault.name == "postgres_kill" else postgres.stop
+            await self.world.threaded(end)
+            await asyncio.sleep(fault.seconds / 2)
+            await self.world.threaded(postgres.start)
+        self.done[fault.name] += 1
+
+    async def _break_daemon(self, fault: Fault, daemon: BreakableDaemon) -> None:
+        world = self.world
+        if fault.name == "kill_all":
+            await asyncio.gather(*(world.restart(each) for each in world.daemons))
+        elif fault.name == "kill":
+            await world.restart(daemon)
+        elif fault.name == "stop":
+            signal_all(daemon, signal.SIGSTOP)
+            await asyncio.sleep(LEASE_SECONDS + 1)
+            signal_all(daemon, signal.SIGCONT)
+        else:
+            action = "kill" if fault.name == "kill_point" else "stop"
+            if not await self._trip(daemon, fault.point, action):
+                return
+            self.points[fault.point] += 1
+            if action == "stop":
+                await asyncio.sleep(LEASE_SECONDS + 1)
+                signal_all(daemon, signal.SIGCONT)
+            else:
+                # One of its processes died by itself; the others follow.
+                await world.restart(daemon)
+        self.done[fault.name] += 1
+
+    async def _trip(self, daemon: BreakableDaemon, point: str, action: str) -> bool:
+        """Whether it came by there in time."""
+        daemon.arm(point, action)
+        for _ in range(round(POINT_SECONDS / POLL_SECONDS)):
+            if not daemon.is_armed:
+                return True
+            await asyncio.sleep(POLL_SECONDS)
+        if not is_running(daemon):
+            # It ended, and not there.
+            self.done["unexpected ends"] += 1
+            await self.world.threaded(kill_all, daemon)
+            await self.world.start(daemon)
+            return False
+        return not daemon.disarm()
