@@ -21,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="of load and faults")
     parser.add_argument("--seed", type=int, help="of a run to repeat")
-    parser.add_argument("--clients", type=int, default=24, help="at once")
+    parser.add_argument("--clients", type=int, default=32, help="at once")
     parser.add_argument("--workers", type=int, default=WORKERS, help="of each daemon")
     parser.add_argument("--out", type=Path, default=Path("chaos-out"), help="a folder")
     parser.add_argument(

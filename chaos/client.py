@@ -26,12 +26,14 @@ class Answer:
 
     :ivar status: 0 where no head did, and where a 200 turned out to be an error.
     :ivar is_whole: Whether the body came to its end.
+    :ivar is_sent: False where nobody was there to take the request.
     """
 
     status: int
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = b""
     is_whole: bool = True
+    is_sent: bool = True
 
     @property
     def etag(self) -> str:
@@ -49,6 +51,7 @@ class Answer:
 
 
 NONE = Answer(0)
+NOBODY = Answer(0, is_sent=False)
 
 
 @define(eq=False)
@@ -85,8 +88,11 @@ class Client:
         got: list[bytes] = []
         head: Message | None = None
         try:
+            reader, writer = await self._connection(port)
+        except OSError:
+            return NOBODY
+        try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                reader, writer = await self._connection(port)
                 writer.write(raw)
                 if cut is not None and method != "GET":
                     writer.write(body[:cut])

@@ -33,7 +33,8 @@ class Event:
     :ivar condition: ``absent`` for If-None-Match: *, an ETag for If-Match, or "".
     :ivar source: Of a copy.
     :ivar listed: Of a list: keys with their ETags; *key* is the prefix.
-    :ivar is_cut: Its client left before it had sent everything: it cannot be done.
+    :ivar is_cut: Its client left before it had sent everything, or nobody took it: it
+        cannot have been done.
     :ivar problem: What is wrong with the bytes that came, in words.
     """
 

@@ -219,10 +219,12 @@ class _Turn:
             sent["if-none-match"] = "*"
         elif event.condition:
             sent["if-match"] = f'"{event.condition}"'
+        is_first = not event.begin
         event.begin = event.begin or time.monotonic()
         answer = await self.client.request(
             self.port, method, event.key, data, sent, query, cut=cut
         )
+        event.is_cut = cut is not None or (is_first and not answer.is_sent)
         event.status = answer.status if answer.is_whole else 0
         if event.status:
             event.end = time.monotonic()
@@ -236,7 +238,6 @@ class _Turn:
         data = body(Content(event.write or 0, size))
         event.etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
         cut = self.random.randrange(size) if leave and size else None
-        event.is_cut = cut is not None
         answer = await self._write(event, "PUT", data, cut=cut)
         self.load.events.append(event)
         if event.is_done:
@@ -370,6 +371,7 @@ class _Turn:
             await self._write(event, "POST", document, query={"uploadId": upload_id})
             if event.is_done or event.is_refused:
                 break
+            # Nobody has it for certain now, whatever becomes of the next attempt.
             await asyncio.sleep(PAUSE_SECONDS * 10)
             ports = self.load.ports()
             self.port = self.random.choice(ports) if ports else self.port

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from chaos.http_faults import Rule
+from chaos.judge import Violation
 from chaos.postgres_faults import FATES, Order
 from chaos.schedule import LANES, Fault, Lane, faults
-from chaos.world import LEASE_SECONDS, World, is_running, kill_all, signal_all
+from chaos.world import LEASE_SECONDS, World, is_running, signal_all
 from tests.crash.ground import BreakableDaemon
 
 #: For so long a point is waited for; then it is another's turn.
@@ -25,12 +26,14 @@ class Nemesis:
     """
     :ivar done: Faults carried out, by name.
     :ivar points: Points at which daemons died or stopped.
+    :ivar violations: Of daemons that ended without being killed.
     """
 
     seed: int
     world: World
     done: Counter[str] = field(factory=Counter)
     points: Counter[str] = field(factory=Counter)
+    violations: list[Violation] = field(factory=list)
     _schedule: dict[Lane, Iterator[Fault]] = field(init=False)
     _over: bool = False
 
@@ -52,17 +55,20 @@ class Nemesis:
         while not self._over:
             fault = next(self._schedule[lane])
             await asyncio.sleep(fault.gap)
-            if not self._over:
-                await self._carry_out(lane, fault)
+            if self._over:
+                return
+            if lane[0] == "daemon":
+                await self._revive(lane[1])
+            await self._carry_out(lane, fault)
 
     async def _carry_out(self, lane: Lane, fault: Fault) -> None:
-        if lane == "backends":
+        realm, number = lane
+        if realm == "backends":
             await self._break_backend(fault)
-        elif lane == "database":
+        elif realm == "database":
             await self._break_database(fault)
         else:
-            daemon = self.world.daemons[fault.target % len(self.world.daemons)]
-            await self._break_daemon(fault, daemon)
+            await self._break_daemon(fault, number)
 
     async def _break_backend(self, fault: Fault) -> None:
         proxy = self.world.proxies[fault.target % len(self.world.proxies)]
@@ -92,10 +98,14 @@ class Nemesis:
             await self.world.threaded(postgres.start)
         self.done[fault.name] += 1
 
-    async def _break_daemon(self, fault: Fault, daemon: BreakableDaemon) -> None:
-        world = self.world
+    async def _break_daemon(self, fault: Fault, number: int) -> None:
+        world, daemon = self.world, self.world.daemons[number]
         if fault.name == "kill_all":
-            await asyncio.gather(*(world.restart(each) for each in world.daemons))
+            # The others' lanes would start theirs while this one does.
+            for each in world.daemons:
+                signal_all(each, signal.SIGKILL)
+            world.counts["kill -9"] += len(world.daemons) - 1
+            await world.restart(daemon)
         elif fault.name == "kill":
             await world.restart(daemon)
         elif fault.name == "stop":
@@ -122,10 +132,15 @@ class Nemesis:
             if not daemon.is_armed:
                 return True
             await asyncio.sleep(POLL_SECONDS)
-        if not is_running(daemon):
-            # It ended, and not there.
-            self.done["unexpected ends"] += 1
-            await self.world.threaded(kill_all, daemon)
-            await self.world.start(daemon)
-            return False
-        return not daemon.disarm()
+        return is_running(daemon) and not daemon.disarm()
+
+    async def _revive(self, number: int) -> None:
+        """Start a daemon that has ended; one that did so by itself is to blame."""
+        daemon = self.world.daemons[number]
+        if is_running(daemon) or daemon.process is None:
+            return
+        if (code := daemon.process.returncode) != -signal.SIGKILL:
+            tail = daemon.log.read_text(errors="replace")[-3000:]
+            words = f"daemon {number} ended by itself, code {code}:\n{tail}"
+            self.violations.append(Violation("ended", "", words))
+        await self.world.start(daemon)

@@ -18,7 +18,7 @@ from chaos.load import Load
 from chaos.nemesis import Nemesis
 from chaos.world import World
 
-EPOCH_SECONDS = 40.0
+EPOCH_SECONDS = 60.0
 
 
 @define(eq=False)
@@ -78,6 +78,7 @@ class Run:
             for failure in await self.load.read_all(port):
                 found.append(Violation("unreadable", "", failure))
         found += await self.world.differences()
+        found += self.nemesis.violations
         found += await asyncio.to_thread(judge, self.load.events)
         self.violations += found
         self.say(

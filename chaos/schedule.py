@@ -1,7 +1,7 @@
 """
 What goes wrong, and in which order: all of it follows from the seed.
 
-Three lanes run beside each other: what happens to daemons, to the database, and to
+Lanes run beside each other: what happens to each daemon, to the database, and to
 backends. Within a lane one fault follows the other.
 """
 
@@ -16,8 +16,17 @@ from attrs import frozen
 from chaos.http_faults import KINDS
 from chaos.postgres_faults import FATES
 
-Lane = Literal["daemons", "database", "backends"]
-LANES: tuple[Lane, ...] = ("daemons", "database", "backends")
+Realm = Literal["daemon", "database", "backends"]
+
+#: What a lane is of, and its number among such: of daemons, the daemon's.
+Lane = tuple[Realm, int]
+LANES: tuple[Lane, ...] = (
+    ("daemon", 0),
+    ("daemon", 1),
+    ("database", 0),
+    ("backends", 0),
+    ("backends", 1),
+)
 
 #: Points at which daemons die or stop: those that this load comes by.
 POINTS = (
@@ -59,13 +68,14 @@ POINTS = (
 )
 
 #: How often each fault of a lane is chosen.
-WEIGHTS: dict[Lane, dict[str, int]] = {
-    "daemons": {
+WEIGHTS: dict[Realm, dict[str, int]] = {
+    "daemon": {
         "kill": 12,
         "kill_point": 20,
-        "kill_all": 2,
-        "stop": 3,
-        "stop_point": 3,
+        "kill_all": 1,
+        # Each of them silences a daemon for longer than all others do.
+        "stop": 1,
+        "stop_point": 2,
     },
     "database": {
         **{f"commit_{fate}": 5 for fate in FATES},
@@ -77,8 +87,8 @@ WEIGHTS: dict[Lane, dict[str, int]] = {
 }
 
 #: The quiet between two faults of a lane, in seconds.
-GAPS: dict[Lane, tuple[float, float]] = {
-    "daemons": (0.1, 1.5),
+GAPS: dict[Realm, tuple[float, float]] = {
+    "daemon": (0.1, 1.5),
     "database": (1.0, 4.0),
     "backends": (0.2, 1.5),
 }
@@ -90,7 +100,7 @@ class Fault:
     One thing that goes wrong.
 
     :ivar gap: Seconds to wait before it.
-    :ivar target: Which daemon or backend: a number to be taken modulo their number.
+    :ivar target: Which backend: a number to be taken modulo their number.
     :ivar seconds: How long it lasts.
     :ivar share: Of the requests that it meets.
     :ivar point: Where a daemon dies or stops.
@@ -108,13 +118,14 @@ class Fault:
 
 def faults(seed: int, lane: Lane) -> Iterator[Fault]:
     """Those of one lane, without end."""
-    random = Random(f"{seed}/{lane}")
-    names, weights = list(WEIGHTS[lane]), list(WEIGHTS[lane].values())
+    realm, number = lane
+    random = Random(f"{seed}/{realm}/{number}")
+    names, weights = list(WEIGHTS[realm]), list(WEIGHTS[realm].values())
     while True:
         name = random.choices(names, weights)[0]
         yield Fault(
             name,
-            gap=random.uniform(*GAPS[lane]),
+            gap=random.uniform(*GAPS[realm]),
             target=random.randrange(1 << 16),
             seconds=random.uniform(1.0, 4.0),
             share=random.choice((0.1, 0.3, 0.6, 1.0)),

@@ -20,7 +20,6 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-import psycopg2
 from attrs import define, field, fields_dict
 
 from chaos.http_faults import BackendProxy
@@ -43,6 +42,8 @@ LEDGER = {
     "collect_interval": "200ms",
 }
 MULTIPART = {"max_age": "20s", "cleanup_interval": "5s"}
+#: The first backends are full now and then, so that all of them are written to.
+QUOTAS = (500_000, 3_000_000, 0)
 SETTLE_SECONDS = 120.0
 START_ATTEMPTS = 5
 
@@ -64,13 +65,13 @@ class World:
     root: Path = ROOT
     workers: int = WORKERS
     daemon_count: int = 2
-    backend_count: int = 3
     counts: Counter[str] = field(factory=Counter)
     postgres: PostgresServer = field(init=False)
     s3server: S3Server = field(init=False)
     proxies: list[BackendProxy] = field(factory=list)
     database: DatabaseProxy = field(init=False)
     daemons: list[BreakableDaemon] = field(factory=list)
+    _serving: list[BreakableDaemon] = field(factory=list)
     _buckets: list[BackendConfig] = field(factory=list)
     _ledger: DatabaseConfig = field(init=False)
     _stack: AsyncExitStack = field(factory=AsyncExitStack)
@@ -98,8 +99,10 @@ class World:
         )
         stack.callback(self.postgres.close)
         stack.callback(self.s3server.close)
-        for number in range(self.backend_count):
-            bucket = self.s3server.create_bucket(f"b{number + 1}")
+        for number in range(len(QUOTAS)):
+            bucket = self.s3server.create_bucket(
+                f"b{number + 1}", quota_bytes=QUOTAS[number]
+            )
             self._buckets.append(bucket)
             proxy = BackendProxy(bucket, Random(f"{self.seed}/proxy/{number}"))
             self.proxies.append(await stack.enter_async_context(proxy))
@@ -116,7 +119,7 @@ class World:
             )
             stack.callback(daemon.__exit__, None, None, None)
             self.daemons.append(daemon)
-            await self.threaded(daemon.start)
+            await self.start(daemon)
 
     async def threaded(self, call: Callable[..., T], *args: Any) -> T:
         """Make a call that blocks."""
@@ -124,13 +127,15 @@ class World:
         return await loop.run_in_executor(self._threads, call, *args)
 
     def ports(self) -> list[int]:
-        """Where daemons listen that run, or seem to."""
-        return [each.port for each in self.daemons if is_running(each)]
+        """Where daemons listen that serve, or seem to."""
+        return [each.port for each in self._serving if is_running(each)]
 
     # What goes wrong.
 
     async def restart(self, daemon: BreakableDaemon) -> None:
         """SIGKILL, to all of its processes, and a new start."""
+        if daemon in self._serving:
+            self._serving.remove(daemon)
         await self.threaded(kill_all, daemon)
         self.counts["kill -9"] += 1
         await self.start(daemon)
@@ -140,6 +145,8 @@ class World:
         for attempt in range(START_ATTEMPTS):
             try:
                 await self.threaded(daemon.start)
+                if daemon not in self._serving:
+                    self._serving.append(daemon)
                 return
             except AssertionError:
                 # It may fail for want of a database, but not for ever.
@@ -251,7 +258,3 @@ def kill_all(daemon: BreakableDaemon) -> None:
     signal_all(daemon, signal.SIGKILL)
     if daemon.process is not None:
         daemon.process.wait()
-
-
-#: What PostgreSQL's absence looks like.
-Away = psycopg2.OperationalError
