@@ -6,6 +6,7 @@
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
+#   make chaos [ARGS="--minutes 30"]     two daemons, every fault, and a judge
 #   make generate                        every SQL statement against the schema, and
 #                                        docs/operations.md from its table
 #   make build / make push               the container image; they need Docker
@@ -20,7 +21,7 @@ PLATFORMS ?= linux/amd64,linux/arm64
 BOOTSTRAP = tools/bootstrap.sh
 SETUP = setup.py pyproject.toml $(BOOTSTRAP)
 
-.PHONY: run test integration-test test-system lint bench fuzz generate build push clean
+.PHONY: run test integration-test test-system lint bench fuzz chaos generate build push clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -55,6 +56,9 @@ bench: $(VENV)/.installed-embedded,test
 
 fuzz: $(VENV)/.installed-embedded,test
 	$(PY) -m fuzz $(ARGS)
+
+chaos: $(VENV)/.installed-embedded,test
+	$(PY) -m chaos $(ARGS)
 
 generate: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.prepare_statements

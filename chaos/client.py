@@ -122,10 +122,6 @@ class Client:
         if not head.keeps_open:
             self.close(port)
         data = b"".join(got)
-        if head.is_chunked:
-            data = re.sub(
-                rb"(?m)^[0-9a-fA-F]+\r\n|\r\n(?=[0-9a-fA-F]+\r\n|\Z)", b"", data
-            )
         answer = Answer(head.status, head.headers, data)
         if head.status == 200 and method != "GET" and b"<Error>" in data[:4000]:
             # A long copy or Complete says 200 first, and may have to take it back.

@@ -59,7 +59,7 @@ def is_register_somehow(history: list[Op]) -> bool:
     )
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.lists(operations(), max_size=6))
 def test_it_agrees_with_trying_everything(history: list[Op]) -> None:
     """On small histories of every kind, most of them wrong."""
