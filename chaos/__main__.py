@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import secrets
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +34,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.judge:
         return _report(judge(load(options.judge)))
+    # Whoever ends a run wants its servers and their directories gone, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = secrets.randbits(32) if options.seed is None else options.seed
     _say(f"seed {seed}")
     with ExitStack() as stack:

@@ -50,12 +50,14 @@ class Load:
     :ivar ports: Where the daemons listen now.
     :ivar events: What happened, in the order of its end.
     :ivar counts: Requests, by operation and status.
+    :ivar answers: How many of them were answered.
     """
 
     seed: int
     ports: Callable[[], Sequence[int]]
     events: list[Event] = field(factory=list)
     counts: Counter[str] = field(factory=Counter)
+    answers: int = 0
     _writes: count[int] = field(factory=lambda: count(1))
     _contents: dict[int, Content] = field(factory=dict)
     _etags: dict[str, str] = field(factory=dict)
@@ -104,6 +106,7 @@ class Load:
             work: Callable[[], Awaitable[int]] = getattr(turn, name)
             status = await work()
             self.counts[f"{name} {status}"] += 1
+            self.answers += status != 0
             if status == 0 or status >= 500:
                 await asyncio.sleep(PAUSE_SECONDS * (1 + random.random()))
         client.close()

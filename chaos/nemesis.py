@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from attrs import define, field
 
@@ -18,12 +18,15 @@ from tests.crash.ground import BreakableDaemon
 
 #: For so long a point is waited for; then it is another's turn.
 POINT_SECONDS = 3.0
+#: For so long answers are waited for: where nothing works, that cannot be all.
+ANSWER_SECONDS = 8.0
 POLL_SECONDS = 0.02
 
 
 @define(eq=False)
 class Nemesis:
     """
+    :ivar answers: How many answers clients have had by now.
     :ivar done: Faults carried out, by name.
     :ivar points: Points at which daemons died or stopped.
     :ivar violations: Of daemons that ended without being killed.
@@ -31,6 +34,7 @@ class Nemesis:
 
     seed: int
     world: World
+    answers: Callable[[], int]
     done: Counter[str] = field(factory=Counter)
     points: Counter[str] = field(factory=Counter)
     violations: list[Violation] = field(factory=list)
@@ -54,12 +58,20 @@ class Nemesis:
     async def _lane(self, lane: Lane) -> None:
         while not self._over:
             fault = next(self._schedule[lane])
-            await asyncio.sleep(fault.gap)
+            await self._wait(fault)
             if self._over:
                 return
             if lane[0] == "daemon":
                 await self._revive(lane[1])
             await self._carry_out(lane, fault)
+
+    async def _wait(self, fault: Fault) -> None:
+        wanted = self.answers() + fault.answers
+        await asyncio.sleep(fault.gap)
+        for _ in range(round(ANSWER_SECONDS / POLL_SECONDS)):
+            if self._over or self.answers() >= wanted:
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _carry_out(self, lane: Lane, fault: Fault) -> None:
         realm, number = lane
@@ -91,11 +103,16 @@ class Nemesis:
             database.orders.remove(order)
         elif fault.name == "sessions_cut":
             database.cut()
+        elif fault.name == "postgres_failover":
+            await self.world.fail_over()
+            await asyncio.sleep(fault.seconds)
+            await self.world.threaded(postgres.follow)
         else:
-            end = postgres.kill if fault.name == "postgres_kill" else postgres.stop
+            server = postgres.primary
+            end = server.kill if fault.name == "postgres_kill" else server.stop
             await self.world.threaded(end)
             await asyncio.sleep(fault.seconds / 2)
-            await self.world.threaded(postgres.start)
+            await self.world.threaded(server.start)
         self.done[fault.name] += 1
 
     async def _break_daemon(self, fault: Fault, number: int) -> None:

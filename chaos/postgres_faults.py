@@ -24,8 +24,15 @@ from tests.crash.statements import Statements
 #: lose: the server does it, its answer is lost, and the session with it.
 #: drop: the statement never reaches the server; the session is lost.
 #: cut: the session is lost at once; the server may be at work on it for a while yet.
-Fate = Literal["lose", "drop", "cut"]
-FATES: tuple[Fate, ...] = ("lose", "drop", "cut")
+#: full: the server's disk is full, it says; the session goes on.
+Fate = Literal["lose", "drop", "cut", "full"]
+FATES: tuple[Fate, ...] = ("lose", "drop", "cut", "full")
+
+_FULL_FIELDS = (
+    b"SERROR\0VERROR\0C53100\0Mcould not extend file: No space left on device\0\0"
+)
+#: ErrorResponse, and ReadyForQuery outside of a transaction.
+_FULL = b"E" + struct.pack("!I", len(_FULL_FIELDS) + 4) + _FULL_FIELDS + b"Z\0\0\0\x05I"
 
 #: What a commit of whatever kind says.
 COMMITS = (
@@ -135,6 +142,9 @@ class DatabaseProxy:
             if fate is None:
                 await far.send(head + content)
                 continue
+            if fate == "full":
+                far.say(_FULL)
+                continue
             far.mute()
             if fate != "drop":
                 await far.send(head + content)
@@ -176,6 +186,10 @@ class _Server:
         """To the server."""
         self._writer.write(data)
         await self._writer.drain()
+
+    def say(self, data: bytes) -> None:
+        """In the server's name."""
+        self._to_near.write(data)
 
     def mute(self) -> None:
         """From now on the client hears nothing; :attr:`ready` when all was said."""

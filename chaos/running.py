@@ -46,7 +46,7 @@ class Run:
 
     def __attrs_post_init__(self) -> None:
         self.load = Load(self.seed, self.world.ports)
-        self.nemesis = Nemesis(self.seed, self.world)
+        self.nemesis = Nemesis(self.seed, self.world, lambda: self.load.answers)
 
     async def run(self) -> None:
         """All epochs; what came of them is in the file and in :attr:`violations`."""

@@ -82,6 +82,7 @@ WEIGHTS: dict[Realm, dict[str, int]] = {
         "sessions_cut": 4,
         "postgres_kill": 2,
         "postgres_restart": 2,
+        "postgres_failover": 2,
     },
     "backends": {f"backend_{kind}": 1 for kind in KINDS},
 }
@@ -93,13 +94,21 @@ GAPS: dict[Realm, tuple[float, float]] = {
     "backends": (0.2, 1.5),
 }
 
+#: And the work that is to be done meanwhile: a kill of what does nothing tells nothing.
+ANSWERS: dict[Realm, tuple[int, int]] = {
+    "daemon": (5, 120),
+    "database": (50, 250),
+    "backends": (0, 30),
+}
+
 
 @frozen
 class Fault:
     """
     One thing that goes wrong.
 
-    :ivar gap: Seconds to wait before it.
+    :ivar gap: Seconds to wait before it,
+    :ivar answers: and until clients have had so many more answers.
     :ivar target: Which backend: a number to be taken modulo their number.
     :ivar seconds: How long it lasts.
     :ivar share: Of the requests that it meets.
@@ -109,6 +118,7 @@ class Fault:
 
     name: str
     gap: float
+    answers: int
     target: int
     seconds: float
     share: float
@@ -126,6 +136,7 @@ def faults(seed: int, lane: Lane) -> Iterator[Fault]:
         yield Fault(
             name,
             gap=random.uniform(*GAPS[realm]),
+            answers=random.randint(*ANSWERS[realm]),
             target=random.randrange(1 << 16),
             seconds=random.uniform(1.0, 4.0),
             share=random.choice((0.1, 0.3, 0.6, 1.0)),

@@ -25,11 +25,12 @@ from attrs import define, field, fields_dict
 from chaos.http_faults import BackendProxy
 from chaos.judge import Violation
 from chaos.mutations import ROOT
+from chaos.pair import Pair
 from chaos.postgres_faults import DatabaseProxy
-from s3proxy.config import BackendConfig, DatabaseConfig
+from s3proxy.config import BackendConfig
 from s3proxy.config_model import ServerConfig
 from tests.crash.ground import BreakableDaemon
-from tests.servers import PostgresServer, S3Server
+from tests.servers import S3Server
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class World:
     """
     Two daemons over one PostgreSQL and some buckets, with proxies in between.
 
+    :ivar postgres: A primary and its synchronous standby.
     :ivar proxies: Before the backends.
     :ivar database: The proxy before PostgreSQL.
     :ivar counts: Ends of daemons by SIGKILL, and whatever else was done, by name.
@@ -66,14 +68,13 @@ class World:
     workers: int = WORKERS
     daemon_count: int = 2
     counts: Counter[str] = field(factory=Counter)
-    postgres: PostgresServer = field(init=False)
+    postgres: Pair = field(factory=Pair)
     s3server: S3Server = field(init=False)
     proxies: list[BackendProxy] = field(factory=list)
     database: DatabaseProxy = field(init=False)
     daemons: list[BreakableDaemon] = field(factory=list)
     _serving: list[BreakableDaemon] = field(factory=list)
     _buckets: list[BackendConfig] = field(factory=list)
-    _ledger: DatabaseConfig = field(init=False)
     _stack: AsyncExitStack = field(factory=AsyncExitStack)
     _threads: ThreadPoolExecutor = field(factory=lambda: ThreadPoolExecutor(8))
 
@@ -91,14 +92,12 @@ class World:
     async def _build(self) -> None:
         stack = self._stack
         stack.callback(self._threads.shutdown, wait=False)
-        # What it acknowledged has to survive its own SIGKILL.
-        self.postgres = PostgresServer({"synchronous_commit": "on"})
         self.s3server = S3Server()
+        stack.callback(self.s3server.close)
+        stack.callback(self.postgres.close)
         await asyncio.gather(
             self.threaded(self.postgres.start), self.threaded(self.s3server.start)
         )
-        stack.callback(self.postgres.close)
-        stack.callback(self.s3server.close)
         for number in range(len(QUOTAS)):
             bucket = self.s3server.create_bucket(
                 f"b{number + 1}", quota_bytes=QUOTAS[number]
@@ -106,8 +105,9 @@ class World:
             self._buckets.append(bucket)
             proxy = BackendProxy(bucket, Random(f"{self.seed}/proxy/{number}"))
             self.proxies.append(await stack.enter_async_context(proxy))
-        self._ledger = self.postgres.create_database()
-        self.database = await stack.enter_async_context(DatabaseProxy(self._ledger))
+        ledger = self.postgres.primary.create_database()
+        await self.threaded(self.postgres.follow)
+        self.database = await stack.enter_async_context(DatabaseProxy(ledger))
         for _ in range(self.daemon_count):
             daemon = BreakableDaemon(
                 self.database.config,
@@ -155,6 +155,12 @@ class World:
                 if attempt + 1 == START_ATTEMPTS:
                     raise
                 await asyncio.sleep(1)
+
+    async def fail_over(self) -> None:
+        """The database's standby takes over, at an address that clients are led to."""
+        await self.threaded(self.postgres.fail_over)
+        name = self.database.database.database
+        self.database.database = self.postgres.primary.config(name)
 
     # What is there afterwards.
 
@@ -225,7 +231,7 @@ class World:
         return found
 
     def _query(self, sql: str) -> list[tuple[Any, ...]]:
-        connection = self.postgres.connect(self._ledger.database)
+        connection = self.postgres.primary.connect(self.database.database.database)
         with contextlib.closing(connection), connection.cursor() as cursor:
             cursor.execute(sql)
             return list(cursor.fetchall())

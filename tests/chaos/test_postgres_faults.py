@@ -87,6 +87,21 @@ def test_a_statement_whose_session_is_lost(
     run(table, test)
 
 
+def test_a_disk_is_full(table: DatabaseConfig) -> None:
+    """The statement fails as the server would say it, and the session goes on."""
+
+    async def test(proxy: DatabaseProxy) -> None:
+        near = await asyncio.to_thread(connect, proxy.config)
+        proxy.orders.append(Order("full", ("INSERT INTO t",)))
+        with pytest.raises(psycopg2.errors.DiskFull):
+            await asyncio.to_thread(execute, near, "INSERT INTO t VALUES (9)")
+        rows = await asyncio.to_thread(execute, near, "SELECT n FROM t WHERE n = 9")
+        assert rows == []
+        near.close()
+
+    run(table, test)
+
+
 def test_sessions_are_cut(table: DatabaseConfig) -> None:
     """All of them, at once; new ones are let in."""
 
