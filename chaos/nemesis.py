@@ -124,7 +124,8 @@ class Nemesis:
             world.counts["kill -9"] += len(world.daemons) - 1
             await world.restart(daemon)
         elif fault.name == "kill":
-            await world.restart(daemon)
+            if not (fault.target % 2 and world.kill_worker(daemon, fault.target // 2)):
+                await world.restart(daemon)
         elif fault.name == "stop":
             signal_all(daemon, signal.SIGSTOP)
             await asyncio.sleep(LEASE_SECONDS + 1)
@@ -137,8 +138,10 @@ class Nemesis:
             if action == "stop":
                 await asyncio.sleep(LEASE_SECONDS + 1)
                 signal_all(daemon, signal.SIGCONT)
+            elif world.workers > 1 and fault.target % 2:
+                # One of its workers; the daemon itself is to see to that.
+                world.counts["kill -9"] += 1
             else:
-                # One of its processes died by itself; the others follow.
                 await world.restart(daemon)
         self.done[fault.name] += 1
 

@@ -140,6 +140,16 @@ class World:
         self.counts["kill -9"] += 1
         await self.start(daemon)
 
+    def kill_worker(self, daemon: BreakableDaemon, number: int) -> bool:
+        """SIGKILL to one of its workers, if there are such; returns whether."""
+        workers = list(family(daemon.pid))[1:] if self.workers > 1 else []
+        if not workers:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(workers[number % len(workers)], signal.SIGKILL)
+        self.counts["kill -9"] += 1
+        return True
+
     async def start(self, daemon: BreakableDaemon) -> None:
         """Start it, as whoever looks after it would: again where it fails at once."""
         for attempt in range(START_ATTEMPTS):
