@@ -33,8 +33,8 @@ class Event:
     :ivar condition: ``absent`` for If-None-Match: *, an ETag for If-Match, or "".
     :ivar source: Of a copy.
     :ivar listed: Of a list: keys with their ETags; *key* is the prefix.
-    :ivar is_cut: Its client left before it had sent everything, or nobody took it: it
-        cannot have been done.
+    :ivar is_void: It cannot have been done: its client left before it had sent
+        everything, nobody took it, or the answer promised that nothing has changed.
     :ivar problem: What is wrong with the bytes that came, in words.
     """
 
@@ -51,7 +51,7 @@ class Event:
     condition: str = ""
     source: str = ""
     listed: dict[str, str] = field(factory=dict)
-    is_cut: bool = False
+    is_void: bool = False
     problem: str = ""
 
     @property
@@ -62,7 +62,7 @@ class Event:
     @property
     def is_refused(self) -> bool:
         """Whether it is known not to have happened."""
-        return self.is_cut or self.status in REFUSED
+        return self.is_void or self.status in REFUSED
 
     def __str__(self) -> str:
         end = "…" if self.end is None else f"{self.end:.3f}"

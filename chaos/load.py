@@ -39,6 +39,9 @@ WEIGHTS = {
     "multipart": 3,
 }
 
+#: What some answers with status 503 promise of the object that is there.
+UNCHANGED = b"The old one, if any, is unchanged."
+
 #: After a refusal for want of a server, as a client does.
 PAUSE_SECONDS = 0.05
 
@@ -227,7 +230,9 @@ class _Turn:
         answer = await self.client.request(
             self.port, method, event.key, data, sent, query, cut=cut
         )
-        event.is_cut = cut is not None or (is_first and not answer.is_sent)
+        event.is_void = cut is not None or (
+            is_first and (not answer.is_sent or UNCHANGED in answer.body)
+        )
         event.status = answer.status if answer.is_whole else 0
         if event.status:
             event.end = time.monotonic()

@@ -78,7 +78,7 @@ RIGHT = {
     "unknown delete": [put(0, 1), delete(2, 0), get(4, 1), get(6, None)],
     "503 happened": [put(0, 1), put(2, 2, 503), get(4, 2)],
     "refused": [put(0, 1), put(2, 2, 400), get(4, 1)],
-    "cut off": [put(0, 1), put(2, 2, 0, is_cut=True), get(4, 1)],
+    "void": [put(0, 1), put(2, 2, 0, is_void=True), get(4, 1)],
     "both while they run": [put(0, 1), put(1.5, 2), get(1.6, 1), get(1.7, 2)],
     "if absent": [
         put(0, 1, condition="absent"),
@@ -124,7 +124,7 @@ WRONG = {
         "resurrected",
     ),
     "refused, and there": ([put(0, 1), put(2, 2, 400), get(4, 2)], "phantom"),
-    "cut off, and there": ([put(0, 2, 0, is_cut=True), get(4, 2)], "phantom"),
+    "void, and there": ([put(0, 2, 0, is_void=True), get(4, 2)], "phantom"),
     "of nobody": ([put(0, 1), get(2, 77)], "phantom"),
     "listed, of nobody": ([put(0, 1), listing(2, k="e77")], "disorder"),
     "late, after all had settled": (

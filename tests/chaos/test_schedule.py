@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.load import UNCHANGED
 from chaos.mutations import MUTATIONS, ROOT, Change, apply
 from chaos.schedule import LANES, POINTS, WEIGHTS, faults
 from tests.crash import breaking
@@ -53,3 +54,8 @@ def test_a_mutation_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="found 0 times"):
         apply(tmp_path, Change("f", "two", "three"))
     assert (tmp_path / "f").read_text() == "one"
+
+
+def test_what_a_503_promises_is_what_the_product_says() -> None:
+    """The load takes its word for it."""
+    assert UNCHANGED.decode() in (ROOT / "s3proxy/manager/writing.py").read_text()
