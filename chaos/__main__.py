@@ -34,9 +34,6 @@ def main() -> int:
     options = parser.parse_args()
     if options.judge:
         return _report(judge(load(options.judge)))
-    # Whoever ends a run wants its servers and their directories gone, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = secrets.randbits(32) if options.seed is None else options.seed
     _say(f"seed {seed}")
     with ExitStack() as stack:
@@ -44,10 +41,19 @@ def main() -> int:
         if options.mutation:
             _say(f"{options.mutation}: {MUTATIONS[options.mutation].words}")
             root = stack.enter_context(broken(options.mutation))
-        return asyncio.run(_run(options, seed, root))
+        try:
+            return asyncio.run(_run(options, seed, root))
+        except asyncio.CancelledError:
+            _say("ended by a signal: no verdict")
+            return 2
 
 
 async def _run(options: argparse.Namespace, seed: int, root: Path) -> int:
+    # Whoever ends a run wants its servers and their directories gone, too.
+    this = asyncio.current_task()
+    assert this is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     async with World(seed, root, options.workers) as world:
         run = Run(seed, options.minutes * 60, options.clients, world, options.out, _say)
         await run.run()

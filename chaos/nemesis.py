@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import define, field
 
-from chaos.http_faults import Rule
+from chaos.http_rules import Rule
 from chaos.judge import Violation
 from chaos.postgres_faults import FATES, Order
 from chaos.schedule import LANES, Fault, Lane, faults

@@ -60,7 +60,7 @@ class Run:
         summary = self.summary()
         (self.out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
         if self.violations:
-            save(self.out / "history.jsonl", self.load.events)
+            save(self.out / "history.jsonl", self.load.record.events)
             for number, daemon in enumerate(self.world.daemons):
                 (self.out / f"daemon-{number}.log").write_bytes(daemon.log.read_bytes())
 
@@ -73,16 +73,16 @@ class Run:
         await self.world.heal()
         settle_seconds, found = await self.world.settle()
         self._settle_seconds = max(self._settle_seconds, settle_seconds)
-        self.load.settled()
+        self.load.record.settled()
         for port in self.world.ports():
-            for failure in await self.load.read_all(port):
+            for failure in await self.load.record.read_all(port):
                 found.append(Violation("unreadable", "", failure))
         found += await self.world.differences()
         found += self.nemesis.violations
-        found += await asyncio.to_thread(judge, self.load.events)
+        found += await asyncio.to_thread(judge, self.load.record.events)
         self.violations += found
         self.say(
-            f"epoch {self._epochs}: {len(self.load.events)} operations, "
+            f"epoch {self._epochs}: {len(self.load.record.events)} operations, "
             f"{self.world.counts['kill -9']} kills, "
             f"{sum(self.nemesis.done.values())} faults, settled in "
             f"{settle_seconds:.1f} s, {len(found)} violations"
@@ -90,7 +90,7 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """The figures."""
-        events = [each for each in self.load.events if each.kind != "settled"]
+        events = [each for each in self.load.record.events if each.kind != "settled"]
         faults = Counter(self.nemesis.done)
         broken: Counter[str] = Counter()
         for proxy in self.world.proxies:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from chaos.http_faults import KINDS
+from chaos.http_rules import KINDS
 from chaos.postgres_faults import FATES
 
 Realm = Literal["daemon", "database", "backends"]

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chaos.http_faults import BackendProxy, Rule
+from chaos.http_faults import BackendProxy
 from chaos.http_messages import Head
+from chaos.http_rules import Rule
 from s3proxy.config import BackendConfig
 from s3proxy.s3.sigv4 import sign_headers
 from tests.servers import S3Server

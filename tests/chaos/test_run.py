@@ -29,6 +29,6 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     assert done.stdout.endswith("\n0 violations\n")
     told = json.loads((tmp_path / "summary.json").read_text())
     assert told["verdict"] == "none" and told["seed"] == 8
-    assert told["acknowledged_writes"] > 50
+    assert told["acknowledged_writes"] > 20
     assert told["kill_cycles"] > 0 and told["faults"] > 5
     assert sum(told["backend_requests_broken"].values()) > 0

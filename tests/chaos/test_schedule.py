@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chaos.load import UNCHANGED
 from chaos.mutations import MUTATIONS, ROOT, Change, apply
+from chaos.operations import UNCHANGED
 from chaos.schedule import LANES, POINTS, WEIGHTS, faults
 from tests.crash import breaking
 
