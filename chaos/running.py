@@ -50,7 +50,6 @@ class Run:
 
     async def run(self) -> None:
         """All epochs; what came of them is in the file and in :attr:`violations`."""
-        # Keys that nobody has written yet are nothing; so is the ledger's history.
         while self._loaded_seconds < self.seconds and not self.violations:
             left = self.seconds - self._loaded_seconds
             await self._epoch(min(EPOCH_SECONDS, max(left, 1.0)))
