@@ -9,6 +9,7 @@
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
+#   make chaos [ARGS="--minutes 30"]     two daemons, every fault, and a judge
 #   make generate                        every SQL statement against the schema, and
 #                                        the docs and the dashboard made of tables
 #   make build                           the container image; needs Docker
@@ -31,7 +32,7 @@ SETUP = setup.py pyproject.toml $(BOOTSTRAP)
 # a third of its time, and the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test integration-test test-system clients lint bench fuzz generate build push clean
+.PHONY: run test integration-test test-system clients lint bench fuzz chaos generate build push clean
 .PHONY: image-check
 .DEFAULT_GOAL := help
 
@@ -73,6 +74,9 @@ bench: $(VENV)/.installed-embedded,test
 
 fuzz: $(VENV)/.installed-embedded,test
 	$(PY) -m fuzz $(ARGS)
+
+chaos: $(VENV)/.installed-embedded,test
+	$(PY) -m chaos $(ARGS)
 
 generate: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.prepare_statements

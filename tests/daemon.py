@@ -53,6 +53,7 @@ class Daemon:
 
     :param module: What runs it: ``s3proxy`` or a test's own that breaks something.
     :param ca_file: Of a daemon that speaks TLS: what clients trust.
+    :param root: The checkout that is run.
     :param sections: More of the configuration.
     """
 
@@ -65,8 +66,10 @@ class Daemon:
         server: Mapping[str, Any] | None = None,
         module: str = "s3proxy",
         ca_file: Path | None = None,
+        root: Path = ROOT,
         **sections: Any,
     ) -> None:
+        self.root = root
         self.directory = Path(tempfile.mkdtemp(prefix="s3p-daemon-", dir="/var/tmp"))
         self.module = module
         self.database = database
@@ -133,7 +136,7 @@ class Daemon:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command([]),
-                cwd=ROOT,
+                cwd=self.root,
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -229,7 +232,7 @@ class Daemon:
             self._command(
                 list(arguments), module="s3proxy" if environment is None else None
             ),
-            cwd=ROOT,
+            cwd=self.root,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -10,9 +10,11 @@ A point is armed while the daemon runs: the file that ``ENVIRONMENT`` names then
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -168,10 +170,26 @@ def _shorten_pages(keys: str) -> None:
     S3Backend._call = outer  # type: ignore[method-assign]
 
 
-if __name__ == "__main__":
+def wire() -> None:
+    """Put the trip wires into this process."""
     if PAGE_ENVIRONMENT in os.environ:
         _shorten_pages(os.environ[PAGE_ENVIRONMENT])
     for each in STEPS:
         _wire(*each)
     _wire_statements(QuietConnection)
+
+
+def _wire_workers() -> None:
+    """And into the workers that this process starts, where it has such."""
+    with contextlib.suppress(ModuleNotFoundError):
+        master: Any = import_module("s3proxy.master")
+        before = "from s3proxy.worker import main"
+        assert before in master._BOOTSTRAP
+        wiring = f"from {__spec__.name} import wire; wire(); {before}"
+        master._BOOTSTRAP = master._BOOTSTRAP.replace(before, wiring)
+
+
+if __name__ == "__main__":
+    wire()
+    _wire_workers()
     main()

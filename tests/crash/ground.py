@@ -49,6 +49,7 @@ class BreakableDaemon(Daemon):
         *,
         ledger: Mapping[str, str] | None = None,
         server: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(
             database,
@@ -56,6 +57,7 @@ class BreakableDaemon(Daemon):
             ledger={**LEDGER, **(ledger or {})},
             server=server,
             module="tests.crash.breaking",
+            **more,
         )
         self._order = self.directory / "trip-wire"
         self._client: Any = None
@@ -73,6 +75,12 @@ class BreakableDaemon(Daemon):
         if made is None or made.meta.endpoint_url != self.endpoint:
             made = self._client = super().client()
         return made
+
+    def disarm(self) -> bool:
+        """Arm nothing; returns whether the trip wire had not gone off."""
+        was_armed = self.is_armed
+        self._order.unlink(missing_ok=True)
+        return was_armed
 
     def arm(self, point: str, action: str = "kill") -> None:
         """From now on, the next time it gets to *point* is the last."""
