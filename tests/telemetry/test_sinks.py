@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.logger import ILogObserver, Logger, LogLevel
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    Logger,
+    LogLevel,
+    formatEventAsClassicLogText,
+)
 from twisted.python.failure import Failure
 
 from s3proxy.config_model import LOG_LEVELS, LoggingConfig
 from s3proxy.telemetry import sinks, trail
-from s3proxy.telemetry.sinks import LevelGate, as_json, choose, make_observer
+from s3proxy.telemetry.sinks import LevelGate, as_json, as_text, choose, make_observer
 from s3proxy.telemetry.trail import Trail
 
 JSON, TEXT = LoggingConfig(format="json"), LoggingConfig()
@@ -80,6 +86,19 @@ def test_a_file_that_begins_anew(tmp_path: Path) -> None:
 def test_a_daemon_has_no_standard_output() -> None:
     with pytest.raises(SystemExit, match="Daemons cannot log to stdout"):
         logger({"logfile": "-"})
+
+
+def test_a_requests_line_is_twisteds_too() -> None:
+    """Made by a short cut, it is what Twisted would have made."""
+    lines: list[str] = []
+
+    def note(event: LogEvent) -> None:
+        lines.extend((as_text(event) or "", formatEventAsClassicLogText(event) or ""))
+
+    log = Logger("s3proxy.access", observer=note)  # type: ignore[arg-type]
+    log.info("{access}", access=Trail("R1", path="/a\nb", outcome="complete"))
+    short, long = lines
+    assert short == long and "[s3proxy.access#info] - path=" in short
 
 
 def test_lines_of_json(monkeypatch: pytest.MonkeyPatch) -> None:
