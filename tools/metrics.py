@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from s3proxy.telemetry.series import page
+from s3proxy.telemetry.reference import page
 
 PAGE = Path(__file__).parents[1] / "docs/metrics.md"
 

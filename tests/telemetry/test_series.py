@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 
 from s3proxy.telemetry.metrics import Metrics
-from s3proxy.telemetry.series import SECTIONS, SERIES, page
+from s3proxy.telemetry.reference import page
+from s3proxy.telemetry.series import SECTIONS, SERIES
 from tests.telemetry.pages import Page
 from tools.metrics import PAGE
 
