@@ -7,16 +7,21 @@ are no metrics, everything stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 
+from s3proxy.backend.breaker import State
+from s3proxy.backend.guarded import GuardedBackend
 from s3proxy.backend.measured import MeasuredBackend
 from s3proxy.foundation import Foundation
+from s3proxy.jobs.events import PoolEvents
 from s3proxy.jobs.runner import Job, Jobs
+from s3proxy.observe import NOBODY, BackendWatch
 from s3proxy.store.numbers import PostgresNumbers
 from s3proxy.store.pool import Pool
+from s3proxy.store.status import Status
 from s3proxy.telemetry.ledger import REFRESH_SECONDS, LedgerGauges
 from s3proxy.telemetry.metrics import Metrics
 from s3proxy.telemetry.pool_work import PoolWork
@@ -26,6 +31,8 @@ from s3proxy.web.throttle import Throttle
 #: Between two looks at what is only there to be looked at, where the scrape may be
 #: another process's.
 SAMPLE_SECONDS = 5.0
+
+_STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
 def metered(
@@ -42,22 +49,52 @@ def metered(
         name: MeasuredBackend(each, calls, metrics.monotonic)
         for name, each in foundation.backends.items()
     }
-    # Nobody tells of such rounds yet: they are 0.
-    PoolWork(metrics)
     return evolve(foundation, backends=backends)
 
 
+def breaker_watch(metrics: Metrics | None) -> BackendWatch:
+    """Who is told when a breaker opens."""
+    return NOBODY if metrics is None else BackendCalls(metrics, ())
+
+
+def pool_events(metrics: Metrics | None) -> PoolEvents | None:
+    """Who is told of rounds of replication and rebalancing."""
+    return None if metrics is None else PoolWork(metrics)
+
+
+def show_breakers(
+    metrics: Metrics | None, backends: Mapping[str, GuardedBackend]
+) -> None:
+    """Show how the breakers stand."""
+    if metrics is None:
+        return
+    state = metrics.gauge("s3proxy_breaker_state")
+
+    def look() -> None:
+        for name, each in backends.items():
+            state.labels(name, "write").set(_STATES[each.writes.state])
+            state.labels(name, "read").set(_STATES[each.reads.state])
+
+    metrics.on_sample(look)
+
+
 def count_rounds(
-    jobs: Jobs, pool: Pool, metrics: Metrics | None, clock: IReactorTime
+    jobs: Jobs,
+    pool: Pool,
+    metrics: Metrics | None,
+    clock: IReactorTime,
+    factor: int | None,
 ) -> Callable[[], None]:
     """
     Count the rounds of all *jobs*, and add those that gauges are set by.
 
+    :param factor: How many copies there are to be; None: there is no replication.
     :returns: Sets them for the first time, once the jobs have been started.
     """
     if metrics is None:
         return lambda: None
-    gauges = LedgerGauges(metrics, PostgresNumbers(pool))
+    pending = None if factor is None else _pending(pool, factor)
+    gauges = LedgerGauges(metrics, PostgresNumbers(pool), pending)
     refresh = Job("refresh metrics", REFRESH_SECONDS, gauges.round, clock)
     jobs.jobs.append(refresh)
     if metrics.is_shared:
@@ -74,6 +111,14 @@ def count_rounds(
         refresh.soon()
 
     return begin
+
+
+def _pending(pool: Pool, factor: int) -> Callable[[], Awaitable[int]]:
+    async def count() -> int:
+        few, _ = await Status(pool).under_replicated(factor)
+        return few
+
+    return count
 
 
 def _awaited(look: Callable[[], None]) -> Callable[[], Awaitable[None]]:

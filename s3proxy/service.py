@@ -39,7 +39,13 @@ from s3proxy.manager.objects import Objects
 from s3proxy.manager.routing import Router
 from s3proxy.manager.uploads import Uploads
 from s3proxy.manager.writing import Writer
-from s3proxy.metering import count_rounds, metered
+from s3proxy.metering import (
+    breaker_watch,
+    count_rounds,
+    metered,
+    pool_events,
+    show_breakers,
+)
 from s3proxy.pages import TALLY_SECONDS, make_pages
 from s3proxy.reload import Applier, Reloader
 from s3proxy.store.bucket_tags import BucketTags
@@ -160,7 +166,9 @@ class Daemon(Lifecycle):
         front.readiness = self._readiness
         address: Any = front.open(self._site).getHost()
         pool = foundation.pool
-        show = count_rounds(self._jobs, pool, front.metrics, self.reactor)
+        replication = config.replication
+        factor = None if replication is None else replication.factor
+        show = count_rounds(self._jobs, pool, front.metrics, self.reactor, factor)
         self._jobs.start(PostgresJobs(pool, process_name()))
         show()
         self._announce(address, foundation, config)
@@ -204,10 +212,15 @@ class Daemon(Lifecycle):
             return last is not None and now - last < settings.lease_seconds
 
         hold_seconds = max(3 * settings.collect_interval_seconds, 5.0)
+        assert self._front is not None
+        metrics = self._front.metrics
         watched = {
-            name: GuardedBackend(each, self.reactor, _monotonic)
+            name: GuardedBackend(
+                each, self.reactor, _monotonic, watch=breaker_watch(metrics)
+            )
             for name, each in foundation.backends.items()
         }
+        show_breakers(metrics, watched)
         health = Health(watched)
         router = Router(
             targets(foundation.configs), self.config.routing_strategy, health
@@ -282,8 +295,8 @@ class Daemon(Lifecycle):
             writer,
             self.reactor,
             _monotonic,
+            pool_events(metrics),
         )
-        assert self._front is not None
         rooms = Rooms(
             objects,
             uploads,

@@ -17,7 +17,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from prometheus_client import Gauge
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
@@ -100,13 +99,6 @@ class Worker(Daemon):
 
     def _announce(self, address: Any, foundation: Foundation, config: Config) -> None:
         self.log.info("process {pid} serves", pid=os.getpid())
-        # Registered nowhere: each process's part is read from its file.
-        Gauge(
-            "s3proxy_workers",
-            "Worker processes that serve.",
-            registry=None,
-            multiprocess_mode="livesum",
-        ).set(1)
 
     def _follow(self, config: Config, appliers: Sequence[Applier]) -> None:
         self._appliers = appliers

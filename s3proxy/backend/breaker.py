@@ -63,6 +63,7 @@ class Breaker:
 
     _now: Callable[[], float]
     _patience: Patience = field(factory=Patience)
+    _on_open: Callable[[], None] = lambda: None
     state: State = State.CLOSED
     # Changes with the state: what a call says that began before is not heard any more.
     _era: int = 0
@@ -153,6 +154,7 @@ class Breaker:
     def _open(self, wait_seconds: float) -> None:
         self.state = State.OPEN
         self._era += 1
+        self._on_open()
         self._wait_seconds = min(wait_seconds, self._patience.longest_wait_seconds)
         self._probe_at = self._now() + self._wait_seconds
 

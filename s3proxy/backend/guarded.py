@@ -9,6 +9,7 @@ row.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -27,6 +28,7 @@ from s3proxy.errors import (
 )
 from s3proxy.manager.ports import Backend, BackendKey, Download, Stored, Upload
 from s3proxy.model import Copy, FoundObject
+from s3proxy.observe import NOBODY, BackendWatch
 from s3proxy.plan.placement import Standing
 
 #: A read waits for so long where the backend wants a pause; beyond it, it fails.
@@ -75,6 +77,7 @@ class GuardedBackend:
     _clock: IReactorTime
     _now: Callable[[], float]
     _patience: Patience = field(factory=Patience)
+    _watch: BackendWatch = NOBODY
     name: str = field(init=False)
     writes: Breaker = field(init=False)
     reads: Breaker = field(init=False)
@@ -82,8 +85,9 @@ class GuardedBackend:
 
     def __attrs_post_init__(self) -> None:
         self.name = self._inner.name
-        self.writes = Breaker(self._now, self._patience)
-        self.reads = Breaker(self._now, self._patience)
+        opened = partial(self._watch.opened, self.name)
+        self.writes = Breaker(self._now, self._patience, partial(opened, "write"))
+        self.reads = Breaker(self._now, self._patience, partial(opened, "read"))
         self.speed = Speed(self._now)
 
     async def open_put(

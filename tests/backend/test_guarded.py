@@ -43,16 +43,37 @@ ALIVE = [
 ]
 
 
+class Ear:
+    """
+    Matches ``observe.BackendWatch``.
+
+    :ivar opened_for: Calls that are not made from then on.
+    """
+
+    def __init__(self) -> None:
+        self.opened_for: list[str] = []
+
+    def called(self, *what: object, **named: object) -> None:
+        raise AssertionError("calls are told of below the breakers")
+
+    def opened(self, backend: str, calls: str) -> None:
+        assert backend == "one"
+        self.opened_for.append(calls)
+
+
 @define
 class Stage:
     """One guarded backend."""
 
     clock: Clock = field(factory=Clock)
     inner: MemoryBackend = field(factory=lambda: MemoryBackend("one"))
+    ear: Ear = field(factory=lambda: Ear())
     guarded: GuardedBackend = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.guarded = GuardedBackend(self.inner, self.clock, self.clock.seconds)
+        self.guarded = GuardedBackend(
+            self.inner, self.clock, self.clock.seconds, watch=self.ear
+        )
 
     async def put(self) -> None:
         upload = await self.guarded.open_put(COPY, {}, sha256=None, md5=None)
@@ -98,6 +119,7 @@ async def test_failed_writes_open_it_for_writes(
         await stage.put()
     assert not caught.value.landed
     assert stage.inner.calls["open_put"] == calls
+    assert stage.ear.opened_for == ["write"]
     assert await stage.get() == b"new"
     stage.clock.advance(Patience().first_wait_seconds)
     await stage.put()
