@@ -119,9 +119,7 @@ class Worker(Daemon):
             case Prepare(serial, config):
                 Deferred.fromCoroutine(self._prepare(serial, config))
             case Act(serial):
-                act = self._prepared.pop(serial, None)
-                if act is not None:
-                    Deferred.fromCoroutine(self._act(serial, act))
+                Deferred.fromCoroutine(self._act(serial))
             case Drop(serial):
                 self._prepared.pop(serial, None)
                 self._waiting = [x for x in self._waiting if x.serial != serial]
@@ -129,15 +127,18 @@ class Worker(Daemon):
                 with suppress(ReactorNotRunning):
                     self.reactor.stop()
 
-    async def _act(self, serial: int, act: Callable[[], Awaitable[None]]) -> None:
-        await act()
+    async def _act(self, serial: int) -> None:
+        act = self._prepared.pop(serial, None)
+        if act is not None:
+            await act()
         self.answer(Acted(serial))
 
     async def _prepare(self, serial: int, config: Config) -> None:
         problems: list[str] = []
         try:
             assert self._appliers is not None
-            self._prepared[serial] = await prepare_all(self._appliers, config)
+            # One at a time: what is left of an earlier one was dropped.
+            self._prepared = {serial: await prepare_all(self._appliers, config)}
         except (ConfigError, StoreError) as why:
             problems = str(why).splitlines() or [type(why).__name__]
         except Exception as why:

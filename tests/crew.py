@@ -55,15 +55,16 @@ class Crew(Daemon):
         found: list[int] = []
 
         def look() -> bool:
-            [inode] = [
-                fields[9]
+            # The table changes while it is read: a line may come twice, or not yet.
+            sockets = {
+                f"socket:[{fields[9]}]"
                 for fields in map(str.split, _lines("/proc/net/tcp"))
                 if (_port(fields[2]), _port(fields[1])) == address
-            ]
+            }
             found.extend(
                 pid
                 for pid in self.workers().values()
-                if is_alive(pid) and f"socket:[{inode}]" in _files(pid)
+                if is_alive(pid) and sockets & _files(pid)
             )
             return bool(found)
 
