@@ -112,7 +112,7 @@ ALTER TABLE object_parts
 --   abandoned  a claim that did not commit; to be deleted after due_at, and, where
 --              delete_twice says that its body may still land, once more later
 --
--- Where is_adopted, the key is not ours and may be used again by anybody (section 9).
+-- Where is_adopted, the key is not ours and may be used again by anybody (section 10).
 CREATE TABLE IF NOT EXISTS object_locations (
     copy_id      text        COLLATE "C" PRIMARY KEY,
     part_id      text        COLLATE "C" NOT NULL,
@@ -188,7 +188,7 @@ CREATE TABLE IF NOT EXISTS multipart_uploads (
     tags          jsonb       NOT NULL DEFAULT '{}',
     checksum_algorithm text,
     checksum_type text,
-    is_rebuilt    boolean     NOT NULL DEFAULT false,  -- of a lost ledger (section 10)
+    is_rebuilt    boolean     NOT NULL DEFAULT false,  -- of a lost ledger (section 11)
     answer        jsonb,       -- of a completed one: what a repeat is told
     created_at    timestamptz NOT NULL DEFAULT now(),
     ended_at      timestamptz

@@ -20,6 +20,9 @@ from s3proxy.jobs.events import PoolEvents, ReplicationRound, Unheard
 #: Copies under way at once.
 PARALLEL = 4
 
+#: Parts of a round that the log names where no copy could be made of them.
+NAMED = 10
+
 #: Batches of one round; what is left is the next one's.
 ROUND_BATCHES = 200
 
@@ -109,12 +112,13 @@ class Replicator:
             if self.factor < 2:
                 break
             taken = await self._replicas.take(self.factor, self.batch_size)
-            made = await self._add(taken, done)
-            # Where nothing could be done the rest would fare no better.
-            if not made:
+            # Where there is no room the rest would fare no better; where parts cannot
+            # be read, others may.
+            if not await self._add(taken, done):
                 break
 
-    async def _add(self, parts: Sequence[str], done: Done) -> int:
+    async def _add(self, parts: Sequence[str], done: Done) -> bool:
+        """Whether there is any use in going on with other parts."""
         gate = DeferredSemaphore(PARALLEL)
         outcomes: list[tuple[bool, Any]] = await DeferredList(
             [gate.run(self._one, each, done) for each in parts], consumeErrors=True
@@ -122,7 +126,7 @@ class Replicator:
         for good, outcome in outcomes:
             if not good:
                 outcome.raiseException()
-        return sum(outcome is True for _, outcome in outcomes)
+        return any(outcome is True for _, outcome in outcomes)
 
     async def _one(self, part_id: str, done: Done) -> bool:
         try:
@@ -140,17 +144,20 @@ class Replicator:
             return False
         except S3Error as why:
             done.failed += 1
-            self._log.warn("part {part}: no copy made: {why}", part=part_id, why=why)
-            return False
+            if done.failed <= NAMED:
+                self._log.warn(
+                    "part {part}: no copy made: {why}", part=part_id, why=why
+                )
+            return True
         except (CancelledError, StoreError):
             raise
         except Exception:
             # One part must not hold up the others.
             done.failed += 1
             self._log.failure("part {part}: no copy made", part=part_id)
-            return False
+            return True
         if size_bytes is None:
-            return False
+            return True
         self._is_full = False
         done.made += 1
         done.bytes_made += size_bytes

@@ -18,7 +18,7 @@ from s3proxy.plan.placement import (
 
 
 class Health(Protocol):
-    """How the backends do (``backend.health.Health``)."""
+    """How the backends do (``backend.guarded.Health``)."""
 
     def of_writes(self, backend: str) -> Standing:
         """Whether to send a body there."""

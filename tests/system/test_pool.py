@@ -37,7 +37,7 @@ from s3proxy.jobs.events import RebalanceRound, ReplicationRound
 from s3proxy.jobs.manifesting import Manifester
 from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import Rebalancer
-from s3proxy.jobs.replicating import Replicator
+from s3proxy.jobs.replicating import NAMED, Replicator
 from s3proxy.manager.leases import Leases
 from s3proxy.manager.manifesting import Manifests
 from s3proxy.manager.objects import Objects
@@ -405,6 +405,25 @@ async def test_a_round_that_breaks_off(proxy: Proxy) -> None:
 
 
 @ensureDeferred
+async def test_what_cannot_be_copied_does_not_hold_up_the_rest(proxy: Proxy) -> None:
+    """Many older parts are on a dead backend alone; and the log is not flooded."""
+    for number in range(2 * NAMED):
+        await proxy.put(f"old{number}", b"x" * SMALL)
+    proxy.backends["one"].is_down = True
+    for key in "ab":
+        await proxy.put(key, b"y" * SMALL)
+    assert proxy.copies() == {"one": 2 * NAMED, "two": 2}
+    with capturedLogs() as log:
+        done = await proxy.replicator(2).round()
+    assert (done.made, done.failed) == (2, 2 * NAMED)
+    assert proxy.copies() == {"one": 2 * NAMED, "two": 2, "three": 2}
+    said = [
+        event["log_format"] for event in log if "no copy made" in event["log_format"]
+    ]
+    assert len(said) == NAMED
+
+
+@ensureDeferred
 async def test_a_source_with_other_bytes(proxy: Proxy) -> None:
     """R3: nothing of it is committed, and another copy is not taken for it."""
     await proxy.put("k", b"x" * SMALL)
@@ -423,7 +442,7 @@ async def test_a_source_with_other_bytes(proxy: Proxy) -> None:
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 @ensureDeferred
 async def test_overwritten_while_it_is_copied(proxy: Proxy, size: int) -> None:
-    """R1: the copy is given up, not the object."""
+    """R1: the copy is given up, not the object; the new one gets its own."""
     await proxy.put("k", b"x" * size)
     go_on = proxy.backends["two"].hold("finish")
     reached = proxy.backends["two"].reached("finish")
@@ -431,10 +450,11 @@ async def test_overwritten_while_it_is_copied(proxy: Proxy, size: int) -> None:
     await reached
     await proxy.put("k", b"y" * size)
     go_on()
-    await work
+    assert (await work).made == 1
     await proxy.settle()
-    assert proxy.copies() == {"one": 1}
-    assert await proxy.get("k") == b"y" * size
+    assert proxy.copies() == {"one": 1, "two": 1}
+    for each in proxy.backends.values():
+        assert all(kept.data == b"y" * size for kept in each.objects.values())
 
 
 @ensureDeferred
