@@ -46,7 +46,8 @@ MULTIPART = {"max_age": "20s", "cleanup_interval": "5s"}
 #: The first backends are full now and then, so that all of them are written to.
 QUOTAS = (500_000, 3_000_000, 0)
 SETTLE_SECONDS = 120.0
-START_ATTEMPTS = 5
+#: Generous, since a busy machine is no fault of the daemon's.
+START_SECONDS, START_ATTEMPTS = 180.0, 5
 
 #: Worker processes of a daemon, where the configuration knows of such.
 WORKERS = 2 if "workers" in fields_dict(ServerConfig) else 1
@@ -117,6 +118,7 @@ class World:
                 root=self.root,
                 multipart=MULTIPART,
             )
+            daemon.start_seconds = START_SECONDS
             stack.callback(daemon.__exit__, None, None, None)
             self.daemons.append(daemon)
             await self.start(daemon)
