@@ -78,6 +78,7 @@ class Run:
                 found.append(Violation("unreadable", "", failure))
         found += await self.world.differences()
         found += self.nemesis.violations
+        found += self.world.tracebacks()
         found += await asyncio.to_thread(judge, self.load.record.events)
         self.violations += found
         self.say(
