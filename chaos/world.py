@@ -185,8 +185,6 @@ class World:
         self.database.orders.clear()
         for daemon in self.daemons:
             daemon.disarm()
-            if not is_running(daemon):
-                await self.start(daemon)
         for proxy in self.proxies:
             await proxy.settle()
 
