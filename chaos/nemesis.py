@@ -55,6 +55,11 @@ class Nemesis:
             self._over = True
         await asyncio.gather(*lanes)
 
+    async def revive_all(self) -> None:
+        """Start every daemon that has ended."""
+        for number in range(len(self.world.daemons)):
+            await self._revive(number)
+
     async def _lane(self, lane: Lane) -> None:
         while not self._over:
             fault = next(self._schedule[lane])

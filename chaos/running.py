@@ -69,6 +69,7 @@ class Run:
         trouble = asyncio.create_task(self.nemesis.run(seconds))
         await asyncio.gather(self.load.run(self.clients, seconds), trouble)
         self._loaded_seconds += time.monotonic() - began
+        await self.nemesis.revive_all()
         await self.world.heal()
         settle_seconds, found = await self.world.settle()
         self._settle_seconds = max(self._settle_seconds, settle_seconds)
@@ -78,6 +79,7 @@ class Run:
                 found.append(Violation("unreadable", "", failure))
         found += await self.world.differences()
         found += self.nemesis.violations
+        found += self.world.tracebacks()
         found += await asyncio.to_thread(judge, self.load.record.events)
         self.violations += found
         self.say(

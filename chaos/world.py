@@ -45,8 +45,10 @@ LEDGER = {
 MULTIPART = {"max_age": "20s", "cleanup_interval": "5s"}
 #: The first backends are full now and then, so that all of them are written to.
 QUOTAS = (500_000, 3_000_000, 0)
+TRACEBACK = "Traceback (most recent call last)"
 SETTLE_SECONDS = 120.0
-START_ATTEMPTS = 5
+#: Generous, since a busy machine is no fault of the daemon's.
+START_SECONDS, START_ATTEMPTS = 180.0, 5
 
 #: Worker processes of a daemon, where the configuration knows of such.
 WORKERS = 2 if "workers" in fields_dict(ServerConfig) else 1
@@ -74,6 +76,7 @@ class World:
     database: DatabaseProxy = field(init=False)
     daemons: list[BreakableDaemon] = field(factory=list)
     _serving: list[BreakableDaemon] = field(factory=list)
+    _read: dict[int, int] = field(factory=dict)
     _buckets: list[BackendConfig] = field(factory=list)
     _stack: AsyncExitStack = field(factory=AsyncExitStack)
     _threads: ThreadPoolExecutor = field(factory=lambda: ThreadPoolExecutor(8))
@@ -117,6 +120,7 @@ class World:
                 root=self.root,
                 multipart=MULTIPART,
             )
+            daemon.start_seconds = START_SECONDS
             stack.callback(daemon.__exit__, None, None, None)
             self.daemons.append(daemon)
             await self.start(daemon)
@@ -181,8 +185,6 @@ class World:
         self.database.orders.clear()
         for daemon in self.daemons:
             daemon.disarm()
-            if not is_running(daemon):
-                await self.start(daemon)
         for proxy in self.proxies:
             await proxy.settle()
 
@@ -204,6 +206,17 @@ class World:
             _, unsettled = await self.settle()
             again = await self.threaded(self._differences)
             found = unsettled + [each for each in found if each in again]
+        return found
+
+    def tracebacks(self) -> list[Violation]:
+        """What daemons did not expect, since the last look at their logs."""
+        found = []
+        for number, daemon in enumerate(self.daemons):
+            text = daemon.log.read_text(errors="replace")
+            for part in text[self._read.get(number, 0) :].split(TRACEBACK)[1:]:
+                words = f"daemon {number}: {TRACEBACK}{part[:1500]}"
+                found.append(Violation("traceback", "", words))
+            self._read[number] = len(text)
         return found
 
     async def check(self, *, settled: bool = True) -> str:

@@ -55,7 +55,10 @@ class Daemon:
     :param ca_file: Of a daemon that speaks TLS: what clients trust.
     :param root: The checkout that is run.
     :param sections: More of the configuration.
+    :ivar start_seconds: It is given so long to serve.
     """
+
+    start_seconds = 30.0
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class Daemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + self.start_seconds
         while True:
             text = self.log.read_bytes()[before:].decode(errors="replace")
             serving = re.search(r"serving bucket \S+ on \S+:(\d+) from", text)

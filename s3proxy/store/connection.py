@@ -1,11 +1,11 @@
 """
 One connection to PostgreSQL, with the defects of its libraries worked round.
 
-txpostgres logs an unhandled error when an idle connection dies, ignores
-``connect_timeout`` and, when a Deferred is cancelled, calls libpq's ``PQcancel``, which
-blocks the whole process while the server does not answer. So: :meth:`doRead` reports a
-loss, a timer closes what takes too long, and callers get Deferreds that do not reach
-txpostgres when they are cancelled (:func:`shield`).
+txpostgres logs an unhandled error when an idle connection dies or a new one is hung up
+on, ignores ``connect_timeout`` and, when a Deferred is cancelled, calls libpq's
+``PQcancel``, which blocks the whole process while the server does not answer. So:
+:meth:`doRead` reports a loss, a timer closes what takes too long, and callers get
+Deferreds that do not reach txpostgres when they are cancelled (:func:`shield`).
 """
 
 from __future__ import annotations
@@ -46,6 +46,12 @@ class QuietConnection(txpostgres.Connection):  # type: ignore[misc]
         try:
             return super().doRead()
         except psycopg2.Error:
+            return main.CONNECTION_LOST
+        except ValueError:
+            # A connection that could not be made has no socket any more, and is not
+            # closed either: txpostgres goes on to watch it. Who waits has been told.
+            if self.fileno() >= 0:
+                raise
             return main.CONNECTION_LOST
 
     def rows_of(self, *args: Any) -> Deferred[list[Row]]:

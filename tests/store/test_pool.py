@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
+from attrs import evolve
 from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from s3proxy.errors import OutcomeUnknown, StoreUnavailable
@@ -381,6 +386,31 @@ async def test_nobody_listens(frail: PostgresServer, make_pool: MakePool) -> Non
     few = make_pool(frail.config("nosuch"), max_connections=1)
     failed = await outcomes([begun(few, "SELECT 1") for _ in range(5)])
     assert {type(each) for each in failed} == {StoreUnavailable}
+
+
+@ensureDeferred
+async def test_a_server_that_hangs_up_on_a_new_session(
+    db: Database, make_pool: MakePool, tmp_path: Path
+) -> None:
+    """As one that starts, or a proxy without one behind it: told, and no traceback."""
+
+    class HangUp(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            assert self.transport is not None
+            self.transport.loseConnection()
+
+    path = tmp_path / f".s.PGSQL.{db.config.port}"
+    listening = reactor.listenUNIX(str(path), Factory.forProtocol(HangUp))
+    pool = make_pool(evolve(db.config, host=str(tmp_path)))
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        failed = await outcomes([begun(pool, "SELECT 1") for _ in range(4)])
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+        await listening.stopListening()
+    assert {type(each) for each in failed} == {StoreUnavailable}
+    assert [each["log_text"] for each in events if each.get("isError")] == []
 
 
 @ensureDeferred
