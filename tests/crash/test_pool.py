@@ -340,6 +340,8 @@ def test_b2_a_backend_is_not_taken_away_with_rows_on_it(moving: Ground) -> None:
     moving.restart()
 
 
+# It takes long.
+@pytest.mark.system
 def test_random_kills_while_copies_are_made_and_moved(grounds: Grounds) -> None:
     """Two daemons that replicate and rebalance, under overwrites and deletes."""
     seed = int(os.environ.get("CRASH_SEED") or secrets.randbits(32))
