@@ -19,7 +19,14 @@ from s3proxy.errors import (
     PreconditionFailed,
 )
 from s3proxy.manager.ports import CopyState, NewObject
-from s3proxy.model import Claim, Deleted, Doomed, ObjectInfo, WriteConditions
+from s3proxy.model import (
+    Claim,
+    CopyCount,
+    Deleted,
+    Doomed,
+    ObjectInfo,
+    WriteConditions,
+)
 from s3proxy.store.janitor import Janitor
 from tests.one_copy import PostgresLedger
 from tests.store.conftest import Database, MakePool, until
@@ -468,3 +475,65 @@ async def test_a_delete_and_an_overwrite_race_for_one_etag(
         # Whoever came first, the later write stands.
         assert now is not None and now.object_id == second.object_id
     db.check()
+
+
+# Several copies at once ---
+
+
+@ensureDeferred
+async def test_claims_on_several_in_any_order(
+    db: Database, proxies: tuple[Proxy, Proxy]
+) -> None:
+    """Whoever prefers which backend, they wait and never deadlock; not one too many."""
+    db.add_backend("one", 300)
+    db.add_backend("two", 200)
+    orders = (("one", "two"), ("two", "one"))
+    results = await at_once(
+        *(
+            proxies[number % 2].ledger.claim_copies(
+                orders[number // 2 % 2], "b", "k", 10, ANY, CopyCount(2, 2)
+            )
+            for number in range(40)
+        )
+    )
+    assert kinds(results) == {"tuple": 20, "InsufficientStorage": 20}
+    used = db.sql("SELECT bytes_used FROM backend_quotas ORDER BY backend_name")
+    assert used == [(200,), (200,)]
+
+
+PAGE = (
+    '[{"key": "k", "size_bytes": 10, "etag": "%s", "md5": "%s", "headers": {},'
+    ' "user_metadata": {}, "checksums": {}, "last_modified": "2020-01-01T00:00:00Z"}]'
+)
+
+
+@pytest.mark.parametrize("how", ["COMMIT", "ROLLBACK"])
+@ensureDeferred
+async def test_adopting_a_copy_that_is_being_made(
+    db: Database, proxy: Proxy, how: str
+) -> None:
+    """On the same backend: the second waits for the part's row, and sees the first."""
+    info = await proxy.commit(await proxy.claim())
+    part_id = db.value("SELECT part_id FROM object_parts")
+    adopt = "SELECT o_outcome FROM ledger_adopt('two', 'b', %s)"
+    page = PAGE % (info.etag, info.etag)
+    claim = (
+        "SELECT outcome FROM ledger_claim_replica('{two}', %s, 2, false, '', '60 s')"
+    )
+    pool = proxy.ledger.pool
+    for first, second, expected in (
+        ((adopt, page), (claim, part_id), "enough"),
+        ((claim, part_id), (adopt, page), "doubled"),
+    ):
+        other = Session(db)
+        other.sql(*first)
+        work = pool.query(second[0], (second[1],))
+        waiting = Deferred.fromCoroutine(work)
+        await until(lambda: waits(db))
+        other.end(how)
+        ((outcome,),) = await waiting
+        if how == "COMMIT":
+            assert outcome == expected
+        else:
+            assert outcome in ("claimed", "copied")
+        db.sql("DELETE FROM object_locations WHERE backend_name = 'two'")
