@@ -44,8 +44,8 @@ def keys(prefix: str) -> None:
 
 
 def get(key: str, path: str) -> None:
-    """Download."""
-    with files.open_input_stream(f"{BUCKET}/{key}") as source:
+    """Download; every read is a request of its own, so they are large ones."""
+    with files.open_input_stream(f"{BUCKET}/{key}", buffer_size=8 * 1024**2) as source:
         save(source, path)
 
 
