@@ -2,7 +2,7 @@
 #
 #   make run [ARGS="--config my.yaml"]   the daemon, in the foreground
 #   make test                            the whole suite, real servers out of wheels
-#   make test-system                     what needs Debian packages, which it installs
+#   make test-system                     what needs Debian packages, or is slow
 #   make lint                            ruff and mypy --strict
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
