@@ -130,10 +130,11 @@ class Writer:
         failed: list[str] = []
         while True:
             streams = await self._claim(write, failed)
+            copied: str | None = None
             try:
                 if source is not None and await self._let_copy(write, streams, source):
-                    return await self._commit(write, streams, source.part.md5)
-                if keep:
+                    copied = source.part.md5
+                elif keep:
                     if kept is None:
                         kept = await _read_whole(body, digests)
                     await _send_kept(write, streams, kept, digests, sha256)
@@ -152,7 +153,7 @@ class Writer:
             except BaseException as why:
                 await streams.end(why)
                 raise
-            return await self._commit(write, streams, digests.md5_hex)
+            return await self._commit(write, streams, copied or digests.md5_hex)
 
     async def _claim(self, write: Write[R], failed: Sequence[str]) -> Streams:
         size = write.content_length

@@ -16,6 +16,7 @@ from s3proxy.errors import (
     BackendMissing,
     BackendRefused,
     BackendUnavailable,
+    ClaimLost,
     InternalError,
     ServiceUnavailable,
     StoreUnavailable,
@@ -386,3 +387,14 @@ async def test_the_source_is_pinned(stage: UploadStage) -> None:
     stage.clock.advance(2 * GRACE_SECONDS)
     assert stage.ledger.calls.count("pin") == pins
     assert len(await stage.ledger.collect("one", 10)) == 1
+
+
+@ensureDeferred
+async def test_a_commit_of_a_lost_claim(stage: UploadStage) -> None:
+    """503, as of any body; whoever took the claim away looks after it."""
+    await stage.put("from", DATA)
+    stage.ledger.fail("commit", ClaimLost("reaped"))
+    with pytest.raises(ServiceUnavailable):
+        await copy(stage)
+    assert stage.ledger.calls[-1] == "commit"
+    assert stage.held == 0

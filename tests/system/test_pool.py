@@ -71,6 +71,7 @@ from tests.fakes.backend import Kept, MemoryBackend
 from tests.manager.conftest import Pieces
 from tests.one_copy import PostgresLedger, PostgresUploads
 from tests.servers import PostgresServer
+from tests.store.conftest import until
 
 SMALL, LARGE = 1000, 2 * 1024 * 1024
 NAMES = ("one", "two", "three")
@@ -161,14 +162,19 @@ class Proxy:
         )
 
     def rebalancer(
-        self, strategy: Strategy, *, threshold: float = 0.1, process: str = "me"
+        self,
+        strategy: Strategy,
+        *,
+        threshold: float = 0.1,
+        process: str = "me",
+        bytes_per_second: int | None = None,
     ) -> Rebalancer:
         """A worker."""
         return Rebalancer(
             PostgresMoving(self.pool),
             self.replicas,
             PostgresJobs(self.pool, process),
-            Pace(self.clock, self.clock.seconds),
+            Pace(self.clock, self.clock.seconds, bytes_per_second),
             lambda fills: Balance(
                 self.router.targets, fills, strategy, threshold, self.health.of_writes
             ),
@@ -569,6 +575,23 @@ async def test_a_move_that_fails_goes_on_with_the_next(proxy: Proxy) -> None:
     await proxy.settle()
     for number in range(4):
         assert await proxy.get(f"k{number}") == bytes([number]) * SMALL
+
+
+@ensureDeferred
+async def test_moves_keep_to_their_pace(proxy: Proxy) -> None:
+    """A copy is not committed before its bytes may have gone."""
+    await proxy.put("k", b"x" * SMALL)
+    proxy.router.targets = [Target("two"), Target("one")]
+    rebalancer = proxy.rebalancer("pack", bytes_per_second=SMALL // 2)
+    work = Deferred.fromCoroutine(rebalancer.round())
+    await until(lambda: bool(proxy.clock.getDelayedCalls()))
+    proxy.clock.advance(1.9)
+    assert (proxy.copies(), work.called) == ({"one": 1}, False)
+    proxy.clock.advance(0.1)
+    assert str(await work) == "1 copies moved, 1000 bytes"
+    assert proxy.told.rebalances == [
+        RebalanceRound(2.0, True, "pack", moved=1, bytes_moved=SMALL)
+    ]
 
 
 @ensureDeferred
