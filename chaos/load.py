@@ -38,12 +38,11 @@ class Load:
         """Keep it up for so long; returns when every client has its last answer."""
         self._over.clear()
         self._epoch += 1
-        working = [asyncio.create_task(self._work(n)) for n in range(clients)]
-        try:
+        async with asyncio.TaskGroup() as working:
+            for number in range(clients):
+                working.create_task(self._work(number))
             await asyncio.sleep(seconds)
-        finally:
             self._over.set()
-        await asyncio.gather(*working)
 
     async def _work(self, number: int) -> None:
         random = Random(f"{self.seed}/{self._epoch}/{number}")

@@ -48,12 +48,11 @@ class Nemesis:
     async def run(self, seconds: float) -> None:
         """Go on with every lane for so long, and end each with its fault."""
         self._over = False
-        lanes = [asyncio.create_task(self._lane(lane)) for lane in LANES]
-        try:
-            await asyncio.wait(lanes, timeout=seconds, return_when="FIRST_EXCEPTION")
-        finally:
+        async with asyncio.TaskGroup() as lanes:
+            for lane in LANES:
+                lanes.create_task(self._lane(lane))
+            await asyncio.sleep(seconds)
             self._over = True
-        await asyncio.gather(*lanes)
 
     async def revive_all(self) -> None:
         """Start every daemon that has ended."""

@@ -66,8 +66,9 @@ class Run:
     async def _epoch(self, seconds: float) -> None:
         self._epochs += 1
         began = time.monotonic()
-        trouble = asyncio.create_task(self.nemesis.run(seconds))
-        await asyncio.gather(self.load.run(self.clients, seconds), trouble)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self.nemesis.run(seconds))
+            both.create_task(self.load.run(self.clients, seconds))
         self._loaded_seconds += time.monotonic() - began
         await self.nemesis.revive_all()
         await self.world.heal()
