@@ -62,7 +62,7 @@ def test_a_big_file(tool: Tool, request: pytest.FixtureRequest, tmp_path: Path) 
 
     100 MiB where there is time for it, or else more than goes in one part.
     """
-    big: Path = request.getfixturevalue("rather_big" if tool.everywhere else "big")
+    big: Path = request.getfixturevalue("big" if tool.installed_by else "rather_big")
     key = f"{prefix(tool)}big ä b+c/ü%25.bin"
     tool.put(big, key)
     assert tool.keys(prefix(tool)) == {key}
