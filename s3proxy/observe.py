@@ -79,8 +79,8 @@ _view: ContextVar[View | None] = ContextVar("view", default=None)
 
 
 @contextmanager
-def reading(view: View) -> Iterator[None]:
-    """All of the ledger's statements in this block go to *view*."""
+def reading(view: View | None) -> Iterator[None]:
+    """All of the ledger's statements in this block go to *view*; None: the primary."""
     before = _view.set(view)
     try:
         yield

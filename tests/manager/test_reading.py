@@ -32,7 +32,7 @@ from s3proxy.errors import (
 from s3proxy.manager.reading import AHEAD_BYTES, ObjectReader, part_readers
 from s3proxy.manager.routing import NothingKnown
 from s3proxy.model import Copy, ObjectInfo, Part, StoredObject
-from s3proxy.observe import reading
+from s3proxy.observe import current_view, reading
 from tests.fakes.backend import CHUNK_BYTES, Kept
 from tests.manager.conftest import GRACE_SECONDS, Stage, WatchedBackend
 
@@ -545,6 +545,22 @@ async def test_the_bytes_of_old_news_are_gone(stage: Stage, are_others: bool) ->
     with capturedLogs() as log, reading(OldView()), refused:
         await whole(stage, found)
     assert not [event for event in log if event["log_level"] is LogLevel.critical]
+
+
+@ensureDeferred
+async def test_pins_are_the_primarys(stage: Stage) -> None:
+    """Of a read that was looked up in a standby, too: that takes none."""
+    pinned: list[object] = []
+
+    async def pin(object_id: str) -> None:
+        pinned.append(current_view())
+
+    stage.ledger.pin = pin  # type: ignore[method-assign]
+    with reading(OldView()):
+        reader = await stage.objects.open(stored(part(stage, DATA)), 0, len(DATA))
+        stage.clock.advance(GRACE_SECONDS / 2)
+    assert pinned == [None]
+    reader.abort()
 
 
 @ensureDeferred

@@ -8,9 +8,13 @@ it to be old.
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,8 +22,10 @@ from attrs import define, evolve
 
 from chaos.pair import Pair
 from s3proxy.config import BackendConfig
+from s3proxy.store.standbys import ANSWER_SECONDS
 from tests.daemon import BUCKET, Daemon
 from tests.servers import PostgresServer
+from tests.system.test_outages import children
 from tests.system.wire import Answer, Client, md5, parse_listing, poll
 
 STALE = "x-s3proxy-stale"
@@ -81,6 +87,19 @@ class Ground:
                 poll(lambda: state() == "paused", "the standby is held back")
         finally:
             connection.close()
+
+
+@contextmanager
+def frozen(server: PostgresServer) -> Iterator[None]:
+    """It and its sessions stand still, and say nothing to anybody."""
+    stopped = [server.pid, *children(server.pid)]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture(params=[1, pytest.param(2, marks=pytest.mark.system)])
@@ -165,6 +184,24 @@ def test_primary_away_and_back_and_failed_over(ground: Ground) -> None:
     assert fresh(ground.ask("GET", "kept")).body == NEW
     assert fresh(ground.ask("GET", "later")).body == OLD
     ground.daemon.wait_clean()
+
+
+@pytest.mark.system
+def test_a_primary_that_says_nothing(ground: Ground) -> None:
+    """The first reads wait for their statements to be given up, later ones do not."""
+    fresh(ground.ask("PUT", "kept", body=OLD))
+    poll(lambda: ground.count(ground.standby, "objects") == 1, "replication")
+    with frozen(ground.pair.primary):
+        poll(lambda: STALE in ground.ask("GET", "kept").headers, "a stale read", 90)
+        began = time.monotonic()
+        for _ in range(3):
+            got = ground.ask("GET", "kept")
+            assert (got.status, got.body) == (200, OLD)
+            stays(got)
+        # Each waits for one question, or the rest of one and its own.
+        assert time.monotonic() - began < 3 * 2 * ANSWER_SECONDS + 5
+    poll(lambda: STALE not in ground.ask("GET", "kept").headers, "the primary is back")
+    poll(lambda: ground.ask("PUT", "kept", body=NEW).status == 200, "writes go on")
 
 
 def check_reads(ground: Ground) -> None:
