@@ -17,6 +17,8 @@ SETTINGS = {
     "wal_level": "replica",
     "max_wal_senders": "4",
     "hot_standby": "on",
+    # A standby does not wait for long before it looks for its primary again.
+    "wal_retrieve_retry_interval": "500ms",
 }
 PATIENCE_SECONDS = 60.0
 _IN_SYNC = (
@@ -70,10 +72,11 @@ class _Standby(PostgresServer):
 class Pair:
     """
     :ivar primary: The one that takes writes; after a failover the former standby.
+    :ivar standby: The other; None: there is none.
     """
 
     primary: PostgresServer = field(factory=lambda: PostgresServer(SETTINGS))
-    _standby: PostgresServer | None = None
+    standby: PostgresServer | None = None
 
     def start(self) -> None:
         """Start the primary alone."""
@@ -81,18 +84,18 @@ class Pair:
 
     def follow(self) -> None:
         """Give the primary a standby, without which it acknowledges nothing more."""
-        self._standby = _Standby(self.primary)
-        self._standby.start()
+        self.standby = _Standby(self.primary)
+        self.standby.start()
         self._set_names(STANDBY)
         self._wait(self.primary, _IN_SYNC)
 
     def fail_over(self) -> None:
         """SIGKILL to the primary; the standby takes its place, alone."""
-        assert self._standby is not None
+        assert self.standby is not None
         # As whatever looks after such a pair does: not to one that lags behind.
         self._wait(self.primary, _IN_SYNC)
-        former, self.primary = self.primary, self._standby
-        self._standby = None
+        former, self.primary = self.primary, self.standby
+        self.standby = None
         former.kill()
         former.close()
         self.primary.execute("SELECT pg_promote()")
@@ -100,7 +103,7 @@ class Pair:
 
     def close(self) -> None:
         """End both."""
-        for server in (self._standby, self.primary):
+        for server in (self.standby, self.primary):
             if server is not None:
                 server.close()
 

@@ -219,7 +219,17 @@ def _database(section: Section) -> DatabaseConfig:
         max_conn_lifetime_seconds=section.get(
             "max_conn_lifetime", values.duration(), default.max_conn_lifetime_seconds
         ),
+        stale_reads=section.get("stale_reads", values.boolean, default.stale_reads),
+        stale_reads_limit_seconds=section.get(
+            "stale_reads_limit",
+            values.duration(),
+            default.stale_reads_limit_seconds,
+        ),
     )
+    if database.stale_reads and "," not in database.host:
+        section.problem(
+            "stale_reads", "is true, and database.host lists no standby: want host,host"
+        )
     section.finish()
     return database
 

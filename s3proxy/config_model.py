@@ -157,6 +157,8 @@ class DatabaseConfig:
     :ivar max_conns: Connections of one process, at most.
     :ivar min_conns: Connections to keep open when idle.
     :ivar max_conn_lifetime_seconds: Age at which a connection is closed and replaced.
+    :ivar stale_reads: While the primary is away, reads go on from a standby.
+    :ivar stale_reads_limit_seconds: Not from one that is further behind; None: any.
     """
 
     host: str
@@ -169,6 +171,8 @@ class DatabaseConfig:
     max_conns: int = 10
     min_conns: int = 5
     max_conn_lifetime_seconds: float = 3600.0
+    stale_reads: bool = False
+    stale_reads_limit_seconds: float | None = None
 
 
 @frozen

@@ -26,14 +26,15 @@ from s3proxy.errors import StoreError, StoreUnavailable
 from s3proxy.plan.placement import Target
 from s3proxy.store.adoption import Adoption
 from s3proxy.store.checks import Checks
-from s3proxy.store.connection import connect
 from s3proxy.store.draining import PostgresDraining
-from s3proxy.store.dsn import connection_arguments, resolved
+from s3proxy.store.dsn import connection_arguments
+from s3proxy.store.hosts import connect_any
 from s3proxy.store.moving import PostgresMoving
 from s3proxy.store.pool import Pool
 from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.registry import BackendEntry, Registry
 from s3proxy.store.schema import apply_schema
+from s3proxy.store.standbys import ANSWER_SECONDS, Standbys, standby_arguments
 from s3proxy.store.status import Status
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
@@ -51,6 +52,7 @@ class Foundation:
     :ivar database: The configured one, or the embedded one.
     :ivar configs: The backends' configurations, in order of preference.
     :ivar backends: By name, in that order.
+    :ivar standbys: Where reads may go on; None: nowhere.
     """
 
     embedded: Embedded
@@ -60,6 +62,7 @@ class Foundation:
     configs: tuple[BackendConfig, ...]
     backends: Mapping[str, Account]
     installation_id: str
+    standbys: Standbys | None = None
 
     async def close(self) -> None:
         """Close connections, then stop the embedded servers."""
@@ -71,6 +74,8 @@ class Foundation:
     async def disconnect(self) -> None:
         """Close connections; the embedded servers go on. Again does no harm."""
         self.pool.close()
+        if self.standbys is not None:
+            self.standbys.close()
         for backend in self.backends.values():
             await backend.close()
 
@@ -126,9 +131,32 @@ async def open_foundation(
         each.name: S3Backend(each, reactor=reactor, now=_now, agent=make_agent)
         for each in configs
     }
+    standbys = None
+    if database.stale_reads:
+        standbys = _standbys(database, pool, installation_id, make_pool)
     return Foundation(
-        embedded, database, pool, registry, configs, backends, installation_id
+        embedded, database, pool, registry, configs, backends, installation_id, standbys
     )
+
+
+def _standbys(
+    database: DatabaseConfig,
+    primary: Pool,
+    installation_id: str,
+    make_pool: Callable[..., Pool],
+) -> Standbys:
+    pools = {
+        host: make_pool(
+            arguments,
+            primary.reactor,
+            max_connections=database.max_conns,
+            max_lifetime_seconds=database.max_conn_lifetime_seconds,
+            connect_timeout_seconds=ANSWER_SECONDS,
+        )
+        for host, arguments in standby_arguments(primary.arguments).items()
+    }
+    limit = database.stale_reads_limit_seconds
+    return Standbys(primary, pools, installation_id, limit)
 
 
 async def register(foundation: Foundation, accept_moved: Collection[str]) -> None:
@@ -227,10 +255,8 @@ async def _prepare(database: DatabaseConfig, reactor: Any) -> None:
         f"{database.user!r}, ssl_mode {database.ssl_mode}"
     )
     try:
-        connection = await connect(
-            await resolved(connection_arguments(database), reactor),
-            reactor,
-            _CONNECT_TIMEOUT_SECONDS,
+        connection = await connect_any(
+            connection_arguments(database), reactor, _CONNECT_TIMEOUT_SECONDS
         )
     except (psycopg2.Error, OSError) as why:
         raise StoreUnavailable(

@@ -41,7 +41,10 @@ def metered(
     """The same with backends, pool and connections counted."""
     if metrics is None:
         return foundation
-    foundation.pool.watch = Statements(metrics)
+    watch = foundation.pool.watch = Statements(metrics)
+    if foundation.standbys is not None:
+        for pool in foundation.standbys.pools.values():
+            pool.watch = watch
     metrics.on_sample(_looks_at_pool(metrics, foundation.pool))
     metrics.on_sample(_looks_at_throttle(metrics, throttle))
     calls = BackendCalls(metrics, foundation.backends)
@@ -60,6 +63,14 @@ def breaker_watch(metrics: Metrics | None) -> BackendWatch:
 def pool_events(metrics: Metrics | None) -> PoolEvents | None:
     """Who is told of rounds of replication and rebalancing."""
     return None if metrics is None else PoolWork(metrics)
+
+
+def stale_reads(metrics: Metrics | None) -> Callable[[str], None]:
+    """Who is told of each answer from a standby."""
+    if metrics is None:
+        return lambda operation: None
+    counter = metrics.counter("s3proxy_stale_reads_total")
+    return lambda operation: counter.labels(operation).inc()
 
 
 def show_breakers(

@@ -7,10 +7,11 @@ listener is quick and never fails.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from attrs import define, frozen
 
@@ -51,6 +52,45 @@ def note_backend(name: str) -> None:
     passage = current.get()
     if passage is not None:
         passage.backend = name
+
+
+class View(Protocol):
+    """
+    The ledger as a standby of the database has it (``store.standbys.StandbyView``).
+
+    :ivar was_read: Whether a statement was answered from it.
+    """
+
+    was_read: bool
+
+    @property
+    def behind(self) -> str:
+        """What was committed so many seconds ago is in it; or ``unknown``."""
+        ...
+
+    async def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement that reads; fails as one of the primary's does."""
+        ...
+
+
+_view: ContextVar[View | None] = ContextVar("view", default=None)
+
+
+@contextmanager
+def reading(view: View | None) -> Iterator[None]:
+    """All of the ledger's statements in this block go to *view*; None: the primary."""
+    before = _view.set(view)
+    try:
+        yield
+    finally:
+        _view.reset(before)
+
+
+def current_view() -> View | None:
+    """What stands for the ledger here; None: the primary, as nearly always."""
+    return _view.get()
 
 
 class BackendWatch(Protocol):

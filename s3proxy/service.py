@@ -45,6 +45,7 @@ from s3proxy.metering import (
     metered,
     pool_events,
     show_breakers,
+    stale_reads,
 )
 from s3proxy.pages import TALLY_SECONDS, make_pages
 from s3proxy.reload import Applier, Reloader
@@ -60,6 +61,7 @@ from s3proxy.store.uploads import PostgresUploads
 from s3proxy.telemetry.sinks import LevelGate
 from s3proxy.telemetry.traffic import Tally
 from s3proxy.web.assembly import Rooms, make_site
+from s3proxy.web.degraded import Degraded
 from s3proxy.web.readiness import Readiness
 from s3proxy.web.site import StreamingSite
 from s3proxy.web.watch import Watch
@@ -155,12 +157,14 @@ class Daemon(Lifecycle):
         admission = await open_admission(
             config, foundation.registry, made, now, warns=self.warns
         )
+        standbys = foundation.standbys
         self._readiness = Readiness(
             foundation.registry.installation_id,
             lambda: foundation.pool.heard_seconds,
             lambda: {name: b.is_failing for name, b in foundation.backends.items()},
             lambda: {job.name: job.is_failing for job in self._jobs.jobs},
             self.reactor,
+            None if standbys is None else standbys.is_readable,
         )
         self._site = self._make_site(foundation, admission)
         front.readiness = self._readiness
@@ -244,7 +248,9 @@ class Daemon(Lifecycle):
         extend = Job(
             "extend leases", settings.lease_seconds / 3, leases.extend, self.reactor
         )
-        trim = Job("trim connections", 30.0, pool.trim, self.reactor)
+        standbys = foundation.standbys
+        trim_all = pool.trim if standbys is None else standbys.trim
+        trim = Job("trim connections", 30.0, trim_all, self.reactor)
         self._jobs = Jobs([extend, reap, *collect.values(), trim])
         writer = Writer(
             ledger,
@@ -330,6 +336,7 @@ class Daemon(Lifecycle):
             meter=self._front.requests,
             access=access,
             readiness=self._readiness,
+            degraded=Degraded(standbys, stale_reads(metrics)),
         )
 
     async def _close(self) -> None:

@@ -27,7 +27,8 @@ PARALLEL = 16
 class Collector(Generic[D]):
     """
     :ivar quiet: Whether the database was away within the last lease: then writers and
-        readers get one lease to extend their claims and pins before anything is done.
+        readers get one lease to extend their claims and pins before anything is done
+        (rule 23).
     """
 
     _janitor: Janitor[D]

@@ -2,9 +2,9 @@
 CopyObject and UploadPartCopy: the source's bytes, stored once more.
 
 A copy's bytes get keys of their own, wherever there is room. Where that is a backend
-which has them, it is asked to copy them itself; else they are read and written like any
-body. A source of several parts is copied part by part, through an upload of its own, so
-that a copy needs no more room in one place than its largest part.
+which has them, it is asked to copy them itself (protocol, rule 32); else they are read
+and written like any body. A source of several parts is copied part by part, through an
+upload of its own, so that a copy needs no more room in one place than its largest part.
 """
 
 from __future__ import annotations

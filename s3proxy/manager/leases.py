@@ -1,4 +1,9 @@
-"""Leases of claims under way, extended together and watched by their writers."""
+"""
+Leases of claims under way, extended together and watched by their writers.
+
+When one ends is for the database's clock to say; the watch is by the process's own
+(protocol, rules 7 and 28).
+"""
 
 from __future__ import annotations
 

@@ -31,9 +31,14 @@ from s3proxy.model import (
     PartRange,
     StoredObject,
 )
+from s3proxy.observe import current_view
 from s3proxy.s3.operation import PutObject
 
 _OVERWRITTEN = "The object was overwritten while it was read. Please try again."
+_OLD_NEWS = (
+    "This was looked up in a standby of the database, whose primary is away: the "
+    "object may have been deleted or overwritten since. Please try again later."
+)
 
 
 @define(eq=False)
@@ -191,6 +196,9 @@ class Objects:
             return ServiceUnavailable(
                 "No backend that holds this object answers. Please try again."
             )
+        if current_view() is not None:
+            # Rule 48: its bytes may rightly be gone, and a 404 would be a guess.
+            return ServiceUnavailable(_OLD_NEWS)
         # Never a 404: the object is in the ledger (protocol, rule 16).
         self._log.critical(
             "integrity: object {object_id} ({key}) has no readable copy: {why}",

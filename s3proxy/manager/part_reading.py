@@ -4,7 +4,8 @@ Reading a run of one part's bytes, from whichever copy can give them.
 The copy on the backend that does best comes first; see ``routing.Health``.
 
 Before the first byte a copy that fails is passed over. After it, the read goes on at
-the same offset from another copy, or from the same one by a new connection.
+the same offset from another copy, or from the same one by a new connection (protocol,
+rules 16 and 17).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from s3proxy.errors import StoreError
 from s3proxy.manager.ports import Ledger
+from s3proxy.observe import reading
 
 
 @define(eq=False)
@@ -41,7 +42,10 @@ class Pin:
 
         async def pin() -> None:
             try:
-                await self._ledger.pin(self.object_id)
+                # A standby takes no pins: of what is read there (protocol, rule 48),
+                # they are the primary's as soon as that is back.
+                with reading(None):
+                    await self._ledger.pin(self.object_id)
             except StoreError as why:
                 self._log.warn("read not pinned: {why}", why=why)
 

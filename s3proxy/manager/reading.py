@@ -1,7 +1,7 @@
 """
-Reading an object's bytes: its parts in order, the next one opened before the current
-one ends. If no copy of a part can go on, the read fails and the caller breaks the
-client's connection: a short body never ends cleanly.
+Reading an object's bytes (protocol, rule 15): its parts in order, the next one opened
+before the current one ends. If no copy of a part can go on, the read fails and the
+caller breaks the client's connection: a short body never ends cleanly.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ The copies of one body on their way: a stream to each backend that has a claim f
 
 All get the same pieces, and the next piece when the slowest has taken this one, so that
 no more is held for several than for one. A stream that fails is lost, and its claim is
-given up; the others go on while they are as many as are needed.
+given up; the others go on while they are as many as are needed (protocol, rule 44).
 """
 
 from __future__ import annotations

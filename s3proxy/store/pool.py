@@ -21,8 +21,8 @@ from twisted.logger import Logger
 
 from s3proxy.errors import OutcomeUnknown, StoreUnavailable
 from s3proxy.observe import NOBODY, StatementWatch
-from s3proxy.store.connection import Connection, Row, connect, shield
-from s3proxy.store.dsn import resolved
+from s3proxy.store.connection import Connection, Row, shield
+from s3proxy.store.hosts import connect_any, first_line
 from s3proxy.store.statements import name_of
 
 # SQLSTATEs of a transaction that the server undid because of another one.
@@ -105,6 +105,10 @@ class Pool:
         idle = len(self._idle)
         return idle, self._count - idle, len(self._waiting)
 
+    def note_answer(self) -> None:
+        """The database has answered, here or elsewhere."""
+        self.heard_seconds = self.reactor.seconds()
+
     async def trim(self) -> None:
         """
         Close connections that have been idle for long, but for the least number.
@@ -169,7 +173,7 @@ class Pool:
             rows = await connection.query(
                 sql, parameters, timeout_seconds, recurs=recurs
             )
-            self.heard_seconds = self.reactor.seconds()
+            self.note_answer()
             return rows
         except psycopg2.Error as why:
             if why.pgcode == _READ_ONLY:
@@ -182,14 +186,14 @@ class Pool:
                 raise
             connection.close()
             self._note_failure(why)
-            raise OutcomeUnknown(_first_line(why)) from why
+            raise OutcomeUnknown(first_line(why)) from why
         except (TypeError, ValueError):
             raise  # The statement could not be made: a bug, and nothing was sent.
         except Exception as why:
             # ConnectionDone of a closed connection, above all.
             connection.close()
             self._note_failure(why)
-            raise OutcomeUnknown(f"{type(why).__name__}: {_first_line(why)}") from why
+            raise OutcomeUnknown(f"{type(why).__name__}: {first_line(why)}") from why
 
     async def _take(self) -> Connection:
         while True:
@@ -251,19 +255,16 @@ class Pool:
 
     async def _open(self) -> Connection:
         try:
-            arguments = await resolved(self.arguments, self.reactor)
-            return await connect(arguments, self.reactor, self.connect_timeout_seconds)
+            return await connect_any(
+                self.arguments, self.reactor, self.connect_timeout_seconds
+            )
         except Exception as why:
             self._note_failure(why)
-            raise StoreUnavailable(_first_line(why)) from why
+            raise StoreUnavailable(first_line(why)) from why
 
     def _note_failure(self, why: BaseException) -> None:
         now = self.reactor.seconds()
         if self.last_failure_seconds is None or now - self.last_failure_seconds > 5:
-            self._log.warn("database: {reason}", reason=_first_line(why))
+            self._log.warn("database: {reason}", reason=first_line(why))
         self.last_failure_seconds = now
         self.heard_seconds = None
-
-
-def _first_line(why: BaseException) -> str:
-    return (str(why).strip().splitlines() or [type(why).__name__])[0]

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 
 from s3proxy.errors import OutcomeUnknown, StoreUnavailable
+from s3proxy.observe import current_view
 from s3proxy.store.connection import Row
 from s3proxy.store.pool import Pool
 from s3proxy.store.statements import statements
@@ -20,11 +21,13 @@ async def run(pool: Pool, statement: str, /, **parameters: Any) -> list[Row]:
     """
     Run a statement whose unknown outcome the caller looks after.
 
+    A request that reads a standby (protocol, rule 48) has all of its statements there.
+
     :raises StoreUnavailable: It did not happen; the server's refusal says so, too.
     :raises OutcomeUnknown: The connection broke while it was under way.
     """
     try:
-        return await pool.query(statements()[statement], parameters)
+        return await (current_view() or pool).query(statements()[statement], parameters)
     except psycopg2.Error as why:
         raise StoreUnavailable(f"{statement}: {why}".strip()) from why
 

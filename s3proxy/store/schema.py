@@ -1,4 +1,7 @@
-"""Applying ``schema.sql``, and refusing a database that it cannot serve."""
+"""
+Applying ``schema.sql`` (protocol, rule 29), and refusing a database that it does not
+fit.
+"""
 
 from __future__ import annotations
 

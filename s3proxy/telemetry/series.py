@@ -300,6 +300,13 @@ SECTIONS: tuple[tuple[str, tuple[Series, ...]], ...] = (
                 "How long they took, with the wait for a connection.",
                 STATEMENT_SECONDS,
             ),
+            _counter(
+                "s3proxy_stale_reads_total",
+                "operation",
+                "Answers that were looked up in a standby, since the database's "
+                "primary was away (database.stale_reads). Its statements are counted "
+                "with the others, its connections are not.",
+            ),
             _gauge(
                 "s3proxy_database_connections",
                 "state",

@@ -35,6 +35,8 @@ class Trail:
     :ivar error: The code of the S3 error that was answered.
     :ivar backends: Those that were called for it, each once, in order.
     :ivar trace_id: 32 hex digits: the client's own, where it sent one.
+    :ivar stale: Of one that was answered from a standby of the database: by how many
+        seconds that is behind, or ``unknown``.
     :ivar outcome: ``complete``, ``client gone`` or ``broken off``.
     """
 
@@ -48,6 +50,7 @@ class Trail:
     error: str = ""
     trace_id: str = ""
     client: str = ""
+    stale: str = ""
     outcome: str = ""
     status: int = 0
     received_bytes: int = 0
@@ -76,6 +79,7 @@ class Trail:
             # Beside a key it would say the same again.
             "path": "" if self.operation else self.path,
             "error": self.error,
+            "stale": self.stale,
             "backends": self.backends,
         }
         found = {name: value for name, value in known.items() if value}
@@ -106,7 +110,8 @@ class Trail:
             f"request={self.request_id} trace={self.trace_id or '-'} "
             f"access_key={_quoted(self.access_key_id)} "
             f"client={self.client or '-'} method={escape(self.method) or '-'} "
-            f"error={self.error or '-'} outcome={self.outcome.replace(' ', '-')}"
+            f"error={self.error or '-'} stale={self.stale or '-'} "
+            f"outcome={self.outcome.replace(' ', '-')}"
         )
 
 

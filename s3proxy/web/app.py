@@ -39,6 +39,7 @@ from s3proxy.telemetry.requests import Requests
 from s3proxy.web.answer import Answer, Later
 from s3proxy.web.auth import Authenticator, Identity, check_payload_signed
 from s3proxy.web.cors import Cors
+from s3proxy.web.degraded import Degraded, check_readable
 from s3proxy.web.drain import Drain
 from s3proxy.web.forms import Forms
 from s3proxy.web.gate import Gate
@@ -75,6 +76,7 @@ class App:
     :ivar pages: What ``/ui`` shows.
     :ivar tally: Is told the status of each answer that is S3's.
     :ivar meter: Counts S3's requests and operations; None = nobody does.
+    :ivar degraded: Where reads go while the database's primary is away.
     """
 
     _authenticator: Authenticator
@@ -93,6 +95,7 @@ class App:
     _meter: Requests | None = None
     _access: Watch = field(factory=Watch)
     _readiness: Readiness | None = None
+    _degraded: Degraded = field(factory=Degraded)
     _log: Logger = field(factory=Logger, init=False)
 
     klein = Klein()
@@ -235,6 +238,13 @@ class App:
         if request.method not in _METHODS:
             raise MethodNotAllowed(headers=_ALLOW)
         target.split(request.uri)
+        return await self._degraded.over(
+            request, partial(self._checked, request, headers)
+        )
+
+    async def _checked(
+        self, request: S3Request, headers: Sequence[tuple[str, str]]
+    ) -> Answer:
         if request.method == b"OPTIONS":
             return await self._cors.preflight(request.uri, headers)
         request.more_headers = await self._cors.headers(
@@ -266,6 +276,7 @@ class App:
                 encrypted=request.encrypted,
                 bodiless=request.body.length == 0,
             )
+        check_readable(op)
         identity = await self._gate.admit(op, identity)
         # A copy's bytes come from a backend, and after this answer has begun.
         length = None if isinstance(op, _COPIES) else request.body.length

@@ -17,6 +17,7 @@ from s3proxy.web.auth import Authenticator
 from s3proxy.web.buckets import BucketHandlers
 from s3proxy.web.copies import CopyHandlers
 from s3proxy.web.cors import Cors
+from s3proxy.web.degraded import Degraded
 from s3proxy.web.deletion import DeletionHandlers
 from s3proxy.web.descriptions import DescriptionHandlers
 from s3proxy.web.directory import BucketDirectory
@@ -74,6 +75,7 @@ def make_site(
     meter: Requests | None = None,
     access: Watch | None = None,
     readiness: Readiness | None = None,
+    degraded: Degraded | None = None,
 ) -> StreamingSite:
     """
     Build the front door; listen with it, and stop it with ``site.drain.drain``.
@@ -87,6 +89,8 @@ def make_site(
     :param throttle: Who is let in; by default as *server* has it, without a rate limit.
     :param access: Tells of each request; by default it is logged, and not traced.
     :param readiness: What ``/health/ready`` says; None = there is no such thing.
+    :param degraded: Where reads go while the database's primary is away; by default
+        nowhere.
     """
     limits = limits or Limits()
     throttle = throttle or Throttle(server, RateLimitConfig(), clock)
@@ -109,6 +113,7 @@ def make_site(
         meter,
         access or Watch(),
         readiness,
+        degraded or Degraded(),
     )
     routes = {b"/health": b"health"}
     if readiness is not None:

@@ -1,12 +1,12 @@
 """
 ``/health/ready``: whether this process can serve, and what is out of order.
 
-503 means that no request can be served here: the database does not answer, or the
-process is stopping. All else is 200: with a backend away, what lies on the others is
-served, and every other process would see the same backend away, so that taking this one
-out of service would help nobody.
+503 means that no request can be served here: the database does not answer, nor a
+standby that reads may go on from, or the process is stopping. All else is 200: with a
+backend away, what lies on the others is served, and every other process would see the
+same backend away, so that taking this one out of service would help nobody.
 
-It costs no backend call, and at most one statement a second, however many ask.
+It costs no backend call, and at most one question a second, however many ask.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ ANSWER_SECONDS = 0.8
 #: What was found by asking holds for so long.
 HOLD_SECONDS = 1.0
 
+#: What is said of the database.
+_OK, _STANDBY, _UNREACHABLE = "ok", "standby", "unreachable"
+
 #: By the answer to "is it failing?".
 _WORDS = {None: "unknown", False: "ok", True: "failing"}
 
@@ -41,6 +44,7 @@ class Readiness:
     :ivar heard: When it last answered, by the clock; None: not since it failed.
     :ivar backends: Of each, whether its latest call failed; None before the first.
     :ivar jobs: Of each, whether its latest round failed.
+    :ivar has_standby: Whether there is one that reads go on from; None: they may not.
     """
 
     _ask: Callable[[], Awaitable[object]]
@@ -48,8 +52,9 @@ class Readiness:
     _backends: Callable[[], Mapping[str, bool | None]]
     _jobs: Callable[[], Mapping[str, bool]]
     _clock: IReactorTime
-    _asking: list[Deferred[bool]] | None = None
-    _found: tuple[float, bool] | None = None
+    _has_standby: Callable[[], Awaitable[bool]] | None = None
+    _asking: list[Deferred[str]] | None = None
+    _found: tuple[float, str] | None = None
 
     async def report(self, *, draining: bool, detailed: bool = False) -> Answer:
         """
@@ -58,15 +63,15 @@ class Readiness:
             for strangers.
         """
         backends, jobs = self._backends(), self._jobs()
-        answers = await self._database_answers()
+        database = await self._database()
         status = "ready"
-        if True in backends.values() or True in jobs.values():
+        if database != _OK or True in backends.values() or True in jobs.values():
             status = "degraded"
-        if draining or not answers:
+        if draining or database == _UNREACHABLE:
             status = "unavailable"
         said: dict[str, Any] = {
             "status": status,
-            "database": "ok" if answers else "unreachable",
+            "database": database,
             "stopping": draining,
             "backends": _told(backends, detailed),
             "jobs": _told(jobs, detailed),
@@ -75,36 +80,45 @@ class Readiness:
         headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
         return Answer(503 if status == "unavailable" else 200, headers, body, len(body))
 
-    async def _database_answers(self) -> bool:
+    async def _database(self) -> str:
+        """What can be had of it."""
         now = self._clock.seconds()
         heard = self._heard()
         if heard is not None and now - heard < FRESH_SECONDS:
-            return True
+            return _OK
         if self._found is not None and now - self._found[0] < HOLD_SECONDS:
             return self._found[1]
         if self._asking is not None:
-            waiting: Deferred[bool] = Deferred()
+            waiting: Deferred[str] = Deferred()
             self._asking.append(waiting)
             return await waiting
         self._asking = []
-        answers = False
+        found = _UNREACHABLE
         try:
-            await Deferred.fromCoroutine(self._once()).addTimeout(
-                ANSWER_SECONDS, self._clock
-            )
-            answers = True
+            if await self._succeeds(self._ask):
+                found = _OK
+            elif self._has_standby and await self._succeeds(self._has_standby):
+                found = _STANDBY
+        finally:
+            others, self._asking = self._asking, None
+            self._found = self._clock.seconds(), found
+            for each in others:
+                each.callback(found)
+        return found
+
+    async def _succeeds(self, question: Callable[[], Awaitable[object]]) -> bool:
+        """Whether there is an answer in time that is not no."""
+
+        async def once() -> object:
+            return await question()
+
+        try:
+            answer: Deferred[object] = Deferred.fromCoroutine(once())
+            return await answer.addTimeout(ANSWER_SECONDS, self._clock) is not False
         except Exception as why:
             if not isinstance(why, StoreError | TimeoutError):
                 raise
-        finally:
-            others, self._asking = self._asking, None
-            self._found = self._clock.seconds(), answers
-            for each in others:
-                each.callback(answers)
-        return answers
-
-    async def _once(self) -> None:
-        await self._ask()
+            return False
 
 
 def _told(failing: Mapping[str, bool | None], detailed: bool) -> dict[str, Any]:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from s3proxy.web.channel import S3Channel
     from s3proxy.web.site import StreamingSite
 
+#: Of an answer that was looked up in a standby: by how much that is behind.
+STALE_HEADER = b"x-s3proxy-stale"
+
 _DECLARATION = markup.DECLARATION.encode()
 
 
@@ -159,6 +162,8 @@ class S3Request(server.Request):
         headers.addRawHeader(b"x-amz-request-id", self.request_id.encode())
         for name, value in (*answer.headers, *self.more_headers):
             headers.addRawHeader(name.encode("latin-1"), value.encode("latin-1"))
+        if self.trail.stale:
+            headers.addRawHeader(STALE_HEADER, self.trail.stale.encode("ascii"))
         if answer.length is not None:
             headers.addRawHeader(b"Content-Length", b"%d" % answer.length)
 

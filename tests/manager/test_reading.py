@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import md5
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,6 +32,7 @@ from s3proxy.errors import (
 from s3proxy.manager.reading import AHEAD_BYTES, ObjectReader, part_readers
 from s3proxy.manager.routing import NothingKnown
 from s3proxy.model import Copy, ObjectInfo, Part, StoredObject
+from s3proxy.observe import current_view, reading
 from tests.fakes.backend import CHUNK_BYTES, Kept
 from tests.manager.conftest import GRACE_SECONDS, Stage, WatchedBackend
 
@@ -514,6 +516,51 @@ async def test_the_bytes_are_others(stage: Stage) -> None:
     with capturedLogs() as log, pytest.raises(InternalError):
         await whole(stage, found)
     assert [event for event in log if event["log_level"] is LogLevel.critical]
+
+
+class OldView:
+    """The ledger as a standby has it."""
+
+    behind, was_read = "5", True
+
+    async def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        raise AssertionError("the ledger of these tests is another")
+
+
+@pytest.mark.parametrize("are_others", [False, True])
+@ensureDeferred
+async def test_the_bytes_of_old_news_are_gone(stage: Stage, are_others: bool) -> None:
+    """As they may be (rule 48): 503 in words, no alarm, and never other bytes."""
+    found = stored(part(stage, DATA))
+    for backend in (stage.one, stage.two):
+        if are_others:
+            for kept in backend.objects.values():
+                kept.etag = "0" * 32
+        else:
+            backend.objects.clear()
+    finds(stage, found)
+    refused = pytest.raises(ServiceUnavailable, match="standby")
+    with capturedLogs() as log, reading(OldView()), refused:
+        await whole(stage, found)
+    assert not [event for event in log if event["log_level"] is LogLevel.critical]
+
+
+@ensureDeferred
+async def test_pins_are_the_primarys(stage: Stage) -> None:
+    """Of a read that was looked up in a standby, too: that takes none."""
+    pinned: list[object] = []
+
+    async def pin(object_id: str) -> None:
+        pinned.append(current_view())
+
+    stage.ledger.pin = pin  # type: ignore[method-assign]
+    with reading(OldView()):
+        reader = await stage.objects.open(stored(part(stage, DATA)), 0, len(DATA))
+        stage.clock.advance(GRACE_SECONDS / 2)
+    assert pinned == [None]
+    reader.abort()
 
 
 @ensureDeferred

@@ -40,7 +40,7 @@ def test_what_is_known() -> None:
     assert str(found) == (
         '- bucket=- path="/photos/a%20b" status=403 in=0 out=0 ms=1.500 backend=- '
         f"request=R1 trace={'f' * 32} access_key=- client=- method=PUT "
-        "error=AccessDenied outcome=complete"
+        "error=AccessDenied stale=- outcome=complete"
     ).replace("bucket=- ", "")
     assert found.fields() == {
         "request_id": "R1",

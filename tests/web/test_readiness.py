@@ -119,6 +119,49 @@ def test_a_database_that_is_away() -> None:
     assert said(ground.report())[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (True, (200, "degraded", "standby")),
+        (False, (503, "unavailable", "unreachable")),
+        (StoreUnavailable("gone"), (503, "unavailable", "unreachable")),
+        (None, (503, "unavailable", "unreachable")),
+    ],
+)
+def test_a_standby_that_reads_go_on_from(
+    found: bool | Exception | None, expected: tuple[int, str, str]
+) -> None:
+    """It is asked for only when the primary has not answered; None: it says nothing."""
+    ground = Ground()
+    looks: list[Deferred[bool]] = []
+
+    async def has_standby() -> bool:
+        looks.append(Deferred())
+        return await looks[-1]
+
+    ground.readiness = Readiness(
+        ground.ask,
+        lambda: ground.heard,
+        lambda: ground.backends,
+        lambda: ground.jobs,
+        ground.clock,
+        has_standby,
+    )
+    report = ground.report()
+    assert not looks
+    ground.asked[0].errback(StoreUnavailable("gone"))
+    if found is None:
+        ground.clock.advance(ANSWER_SECONDS)
+    elif isinstance(found, Exception):
+        looks[0].errback(found)
+    else:
+        looks[0].callback(found)
+    code, told = said(report)
+    assert (code, told["status"], told["database"]) == expected
+    ground.heard = ground.clock.seconds()
+    assert said(ground.report())[1]["status"] == "ready"
+
+
 def test_a_database_that_says_nothing() -> None:
     ground = Ground()
     reports = [ground.report(), ground.report()]
