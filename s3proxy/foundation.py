@@ -18,7 +18,7 @@ from attrs import frozen
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.measured import Account
 from s3proxy.backend.signing import SigningAgent
-from s3proxy.commands import drain
+from s3proxy.commands import drain, explain
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
@@ -35,6 +35,7 @@ from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.registry import BackendEntry, Registry
 from s3proxy.store.schema import apply_schema
 from s3proxy.store.status import Status
+from s3proxy.store.whereabouts import Whereabouts
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -205,6 +206,26 @@ async def open_drain(
             reactor,
         )
         yield pool, frozenset(foundation.backends)
+    finally:
+        await foundation.close()
+
+
+@asynccontextmanager
+async def open_whereabouts(
+    config: Config, *, reactor: Any
+) -> AsyncIterator[explain.Pool]:
+    """What ``explain`` and ``what-if`` need; closed after it."""
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        known = await Status(foundation.pool).backends()
+        yield explain.Pool(
+            Whereabouts(foundation.pool),
+            tuple(foundation.backends),
+            {each.name for each in known},
+            {each.name for each in known if each.is_draining},
+            {*config.buckets, *await foundation.registry.names()},
+            1 if config.replication is None else config.replication.factor,
+        )
     finally:
         await foundation.close()
 

@@ -66,18 +66,22 @@ class StatusOptions(_Common):
     )
 
 
-class _BackendOptions(_Common):
-    """A command about one backend, which is its argument."""
-
-    synopsis = "[options] BACKEND"
-    backend = ""
+class _ArgumentOptions(_Common):
+    """A command with one argument."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Take options after the name, too, which getopt would stop at."""
+        """Take options after the argument, too, which getopt would stop at."""
         given = list(sys.argv[1:] if options is None else options)
         if given and not given[0].startswith("-"):
             given.append(given.pop(0))
         super().parseOptions(given)
+
+
+class _BackendOptions(_ArgumentOptions):
+    """A command about one backend, which is its argument."""
+
+    synopsis = "[options] BACKEND"
+    backend = ""
 
     def parseArgs(self, backend: str) -> None:  # type: ignore[override]
         """The backend's name."""
@@ -108,6 +112,52 @@ class RemoveOptions(_BackendOptions):
         "the configuration any more. Exit code 0: done; 1: something is left, and "
         "told; 2: could not be done."
     )
+
+
+class ExplainOptions(_ArgumentOptions):
+    """``explain``: where an object is."""
+
+    synopsis = "[options] KEY"
+    key = ""
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["bucket", None, None, "Bucket that it is in [default: the first]."],
+    ]
+    longdesc = (
+        "Says where the parts of an object and their copies are, and what of it could "
+        "be read if a backend died, by the ledger; no backend is asked. A KEY that "
+        "begins with - comes last, after --. Exit code 0: all of it can be read; 1: "
+        "not all, or there is none; 2: could not be done."
+    )
+
+    def parseArgs(self, key: str) -> None:  # type: ignore[override]
+        """The object's key."""
+        self.key = key
+
+
+class WhatIfOptions(_Common):
+    """``what-if``: what would be left without some backends."""
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["bucket", None, None, "Only objects of this bucket [default: all]."],
+    ]
+    longdesc = (
+        "Says how many objects and bytes could be read, would be lost, or would have "
+        "too few copies, without some backends, by the ledger; no backend is asked. "
+        "Exit code 0: nothing would be lost; 1: something; 2: could not be done."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.without: list[str] = []
+
+    def opt_without(self, name: str) -> None:
+        """Backend that is dead. Repeatable."""
+        self.without.append(name)
+
+    def postOptions(self) -> None:
+        """:raises UsageError: No backend is named."""
+        if not self.without:
+            raise usage.UsageError("what-if: --without NAME is required")
 
 
 class SyncOptions(_Common):
@@ -176,6 +226,8 @@ class Options(_Common):
         ("sync", None, SyncOptions, "Take in the objects of a backend's bucket."),
         ("drain", None, DrainOptions, "Move everything off a backend."),
         ("remove", None, RemoveOptions, "Forget a backend that is empty."),
+        ("explain", None, ExplainOptions, "Show where an object is."),
+        ("what-if", None, WhatIfOptions, "Show what is left without a backend."),
     ]
 
     configuration: Config
@@ -385,6 +437,29 @@ def make_command(
                 pool.ledger, chosen.backend, configured=names, out=out
             )
 
+    async def run_explain() -> int:
+        from s3proxy.commands import explain
+        from s3proxy.foundation import open_whereabouts
+
+        config = options.configuration
+        bucket = chosen["bucket"] or config.server.virtual_bucket
+        async with open_whereabouts(config, reactor=reactor) as pool:
+            return await explain.explain(pool, chosen.key, bucket=bucket, out=out)
+
+    async def run_what_if() -> int:
+        from s3proxy.commands import explain
+        from s3proxy.commands.progress import Progress
+        from s3proxy.foundation import open_whereabouts
+
+        async with open_whereabouts(options.configuration, reactor=reactor) as pool:
+            return await explain.what_if(
+                pool,
+                chosen.without,
+                bucket=chosen["bucket"],
+                progress=Progress(out, reactor),
+                out=out,
+            )
+
     name = str(options.subCommand)
     commands = {
         "check": run_check,
@@ -392,6 +467,8 @@ def make_command(
         "sync": run_sync,
         "drain": run_drain,
         "remove": run_remove,
+        "explain": run_explain,
+        "what-if": run_what_if,
     }
     return runner.CommandService(
         name,
