@@ -18,7 +18,7 @@ from attrs import frozen
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.measured import Account
 from s3proxy.backend.signing import SigningAgent
-from s3proxy.commands import drain, explain
+from s3proxy.commands import drain, explain, export
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
@@ -29,6 +29,8 @@ from s3proxy.store.checks import Checks
 from s3proxy.store.connection import connect
 from s3proxy.store.draining import PostgresDraining
 from s3proxy.store.dsn import connection_arguments, resolved
+from s3proxy.store.exporting import Exports
+from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.moving import PostgresMoving
 from s3proxy.store.pool import Pool
 from s3proxy.store.rebuild import Rebuild
@@ -225,6 +227,24 @@ async def open_whereabouts(
             {each.name for each in known if each.is_draining},
             {*config.buckets, *await foundation.registry.names()},
             1 if config.replication is None else config.replication.factor,
+        )
+    finally:
+        await foundation.close()
+
+
+@asynccontextmanager
+async def open_export(config: Config, *, reactor: Any) -> AsyncIterator[export.Source]:
+    """What ``export`` needs, wherever the backends have gone; closed after it."""
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        timing = config.ledger
+        yield export.Source(
+            PostgresLedger(foundation.pool, timing.lease_seconds, timing.grace_seconds),
+            Exports(foundation.pool),
+            foundation.backends,
+            sorted({*config.buckets, *await foundation.registry.names()}),
+            timing.grace_seconds,
+            reactor,
         )
     finally:
         await foundation.close()

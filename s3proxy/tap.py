@@ -160,6 +160,30 @@ class WhatIfOptions(_Common):
             raise usage.UsageError("what-if: --without NAME is required")
 
 
+class ExportOptions(_Common):
+    """``export``: every object as a file."""
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["to", None, None, "Directory; it is made where it is missing."],
+        ["bucket", None, None, "Only objects of this bucket [default: all]."],
+        ["prefix", None, "", "Only keys with this prefix."],
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["dry-run", None, "Tell what would be read and written; do neither."],
+    ]
+    longdesc = (
+        "Writes each object to the file BUCKET/KEY below the directory, verified. Can "
+        "be broken off and run again: what is there with the same size and hash is "
+        "passed over. Exit code 0: every object is there; 1: some are not, and told; "
+        "2: could not be done."
+    )
+
+    def postOptions(self) -> None:
+        """:raises UsageError: There is no directory."""
+        if not self["to"]:
+            raise usage.UsageError("export: --to DIR is required")
+
+
 class SyncOptions(_Common):
     """``sync``: take objects of a backend's bucket into the ledger."""
 
@@ -228,6 +252,7 @@ class Options(_Common):
         ("remove", None, RemoveOptions, "Forget a backend that is empty."),
         ("explain", None, ExplainOptions, "Show where an object is."),
         ("what-if", None, WhatIfOptions, "Show what is left without a backend."),
+        ("export", None, ExportOptions, "Write every object to a file."),
     ]
 
     configuration: Config
@@ -460,6 +485,20 @@ def make_command(
                 out=out,
             )
 
+    async def run_export() -> int:
+        from s3proxy.commands import export
+        from s3proxy.foundation import open_export
+
+        async with open_export(options.configuration, reactor=reactor) as source:
+            return await export.run(
+                source,
+                to=chosen["to"],
+                bucket=chosen["bucket"],
+                prefix=chosen["prefix"],
+                dry_run=bool(chosen["dry-run"]),
+                out=out,
+            )
+
     name = str(options.subCommand)
     commands = {
         "check": run_check,
@@ -469,6 +508,7 @@ def make_command(
         "remove": run_remove,
         "explain": run_explain,
         "what-if": run_what_if,
+        "export": run_export,
     }
     return runner.CommandService(
         name,

@@ -250,6 +250,12 @@ class TestOptions:
         chosen: Any = parse("explain", *given).subOptions
         assert (chosen.key, chosen["bucket"]) == (key, "photos")
 
+    def test_export(self) -> None:
+        chosen = parse("export", "--to", "d", "--dry-run", "--prefix", "p").subOptions
+        assert (chosen["to"], chosen["bucket"], chosen["prefix"]) == ("d", None, "p")
+        with pytest.raises(usage.UsageError, match="--to DIR is required"):
+            parse("export")
+
     def test_what_if(self) -> None:
         chosen: Any = parse("what-if", "--without", "a", "--without", "b").subOptions
         assert chosen.without == ["a", "b"]
