@@ -11,18 +11,23 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg2
-from attrs import frozen
+from attrs import evolve, frozen
 
 from s3proxy.backend.client import S3Backend
+from s3proxy.backend.limits import Limits
 from s3proxy.backend.measured import Account
+from s3proxy.backend.probe_calls import ProbeCalls
+from s3proxy.backend.probing import Probe, other_style
 from s3proxy.backend.signing import SigningAgent
-from s3proxy.commands import drain, explain, export
+from s3proxy.commands import doctor, drain, explain, export
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
-from s3proxy.errors import StoreError, StoreUnavailable
+from s3proxy.errors import ConfigError, StoreError, StoreUnavailable
 from s3proxy.plan.placement import Target
 from s3proxy.store.adoption import Adoption
 from s3proxy.store.checks import Checks
@@ -248,6 +253,52 @@ async def open_export(config: Config, *, reactor: Any) -> AsyncIterator[export.S
         )
     finally:
         await foundation.close()
+
+
+@asynccontextmanager
+async def open_patient(
+    config: Config, name: str, *, reactor: Any
+) -> AsyncIterator[doctor.Patient]:
+    """
+    What ``doctor`` needs, which is no database; closed after it.
+
+    :raises ConfigError: There is no such backend.
+    """
+    embedded = Embedded(
+        config.data_dir, reactor, want_postgres=False, want_s3=not config.backends
+    )
+    parts = await embedded.start()
+    opened: list[ProbeCalls] = []
+    try:
+        configs = {each.name: each for each in config.backends or parts.backends}
+        if name not in configs:
+            names = ", ".join(configs)
+            raise ConfigError(f"doctor {name}: not configured, want one of {names}")
+        yield _patient(configs[name], reactor, opened)
+    finally:
+        for calls in opened:
+            await calls.close()
+        await embedded.stop()
+
+
+def _patient(
+    config: BackendConfig, reactor: Any, opened: list[ProbeCalls]
+) -> doctor.Patient:
+    host = urlsplit(config.endpoint).hostname or ""
+
+    def calls(config: BackendConfig) -> ProbeCalls:
+        # Somebody waits.
+        limits = Limits(headers_seconds=20.0, stall_seconds=20.0)
+        made = ProbeCalls(config, reactor=reactor, now=_now, limits=limits)
+        opened.append(made)
+        return made
+
+    other = None
+    if other_style(host):
+        other = calls(evolve(config, force_path_style=not config.force_path_style))
+    probe = Probe(calls(config), other, f"s3proxy-doctor/{uuid4().hex}/", _now)
+    place = f"bucket {config.bucket} at {config.endpoint}"
+    return doctor.Patient(config.name, host, place, probe)
 
 
 def targets(configs: Sequence[BackendConfig]) -> list[Target]:

@@ -114,6 +114,20 @@ class RemoveOptions(_BackendOptions):
     )
 
 
+class DoctorOptions(_BackendOptions):
+    """``doctor``: what a backend does."""
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["profile", None, None, "Whose it is [default: by the endpoint's host]."],
+    ]
+    longdesc = (
+        "Writes, reads and deletes small objects of its own on BACKEND, says what it "
+        "does, what that means for s3proxy, and where it differs from what is known of "
+        "its provider. Needs no database. Exit code 0: s3proxy can work with it, and "
+        "it is as known; 1: it cannot, or it is not; 2: could not be done."
+    )
+
+
 class ExplainOptions(_ArgumentOptions):
     """``explain``: where an object is."""
 
@@ -252,6 +266,7 @@ class Options(_Common):
         ("remove", None, RemoveOptions, "Forget a backend that is empty."),
         ("explain", None, ExplainOptions, "Show where an object is."),
         ("what-if", None, WhatIfOptions, "Show what is left without a backend."),
+        ("doctor", None, DoctorOptions, "Find out what a backend does."),
         ("export", None, ExportOptions, "Write every object to a file."),
     ]
 
@@ -485,6 +500,14 @@ def make_command(
                 out=out,
             )
 
+    async def run_doctor() -> int:
+        from s3proxy.commands import doctor
+        from s3proxy.foundation import open_patient
+
+        config, backend = options.configuration, chosen.backend
+        async with open_patient(config, backend, reactor=reactor) as patient:
+            return await doctor.run(patient, profile=chosen["profile"], out=out)
+
     async def run_export() -> int:
         from s3proxy.commands import export
         from s3proxy.foundation import open_export
@@ -508,6 +531,7 @@ def make_command(
         "remove": run_remove,
         "explain": run_explain,
         "what-if": run_what_if,
+        "doctor": run_doctor,
         "export": run_export,
     }
     return runner.CommandService(

@@ -250,6 +250,10 @@ class TestOptions:
         chosen: Any = parse("explain", *given).subOptions
         assert (chosen.key, chosen["bucket"]) == (key, "photos")
 
+    def test_doctor(self) -> None:
+        chosen: Any = parse("doctor", "oci", "--profile", "oci").subOptions
+        assert (chosen.backend, chosen["profile"]) == ("oci", "oci")
+
     def test_export(self) -> None:
         chosen = parse("export", "--to", "d", "--dry-run", "--prefix", "p").subOptions
         assert (chosen["to"], chosen["bucket"], chosen["prefix"]) == ("d", None, "p")
