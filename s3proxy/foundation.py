@@ -11,24 +11,31 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg2
-from attrs import frozen
+from attrs import evolve, frozen
 
 from s3proxy.backend.client import S3Backend
+from s3proxy.backend.limits import Limits
 from s3proxy.backend.measured import Account
+from s3proxy.backend.probe_calls import ProbeCalls
+from s3proxy.backend.probing import Probe, other_style
 from s3proxy.backend.signing import SigningAgent
-from s3proxy.commands import drain
+from s3proxy.commands import doctor, drain, explain, export
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
-from s3proxy.errors import StoreError, StoreUnavailable
+from s3proxy.errors import ConfigError, StoreError, StoreUnavailable
 from s3proxy.plan.placement import Target
 from s3proxy.store.adoption import Adoption
 from s3proxy.store.checks import Checks
 from s3proxy.store.draining import PostgresDraining
 from s3proxy.store.dsn import connection_arguments
+from s3proxy.store.exporting import Exports
 from s3proxy.store.hosts import connect_any
+from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.moving import PostgresMoving
 from s3proxy.store.pool import Pool
 from s3proxy.store.rebuild import Rebuild
@@ -36,6 +43,7 @@ from s3proxy.store.registry import BackendEntry, Registry
 from s3proxy.store.schema import apply_schema
 from s3proxy.store.standbys import ANSWER_SECONDS, Standbys, standby_arguments
 from s3proxy.store.status import Status
+from s3proxy.store.whereabouts import Whereabouts
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -235,6 +243,90 @@ async def open_drain(
         yield pool, frozenset(foundation.backends)
     finally:
         await foundation.close()
+
+
+@asynccontextmanager
+async def open_whereabouts(
+    config: Config, *, reactor: Any
+) -> AsyncIterator[explain.Pool]:
+    """What ``explain`` and ``what-if`` need; closed after it."""
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        known = await Status(foundation.pool).backends()
+        yield explain.Pool(
+            Whereabouts(foundation.pool),
+            tuple(foundation.backends),
+            {each.name for each in known},
+            {each.name for each in known if each.is_draining},
+            {*config.buckets, *await foundation.registry.names()},
+            1 if config.replication is None else config.replication.factor,
+        )
+    finally:
+        await foundation.close()
+
+
+@asynccontextmanager
+async def open_export(config: Config, *, reactor: Any) -> AsyncIterator[export.Source]:
+    """What ``export`` needs, wherever the backends have gone; closed after it."""
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        timing = config.ledger
+        yield export.Source(
+            PostgresLedger(foundation.pool, timing.lease_seconds, timing.grace_seconds),
+            Exports(foundation.pool),
+            foundation.backends,
+            sorted({*config.buckets, *await foundation.registry.names()}),
+            timing.grace_seconds,
+            reactor,
+        )
+    finally:
+        await foundation.close()
+
+
+@asynccontextmanager
+async def open_patient(
+    config: Config, name: str, *, reactor: Any
+) -> AsyncIterator[doctor.Patient]:
+    """
+    What ``doctor`` needs, which is no database; closed after it.
+
+    :raises ConfigError: There is no such backend.
+    """
+    embedded = Embedded(
+        config.data_dir, reactor, want_postgres=False, want_s3=not config.backends
+    )
+    parts = await embedded.start()
+    opened: list[ProbeCalls] = []
+    try:
+        configs = {each.name: each for each in config.backends or parts.backends}
+        if name not in configs:
+            names = ", ".join(configs)
+            raise ConfigError(f"doctor {name}: not configured, want one of {names}")
+        yield _patient(configs[name], reactor, opened)
+    finally:
+        for calls in opened:
+            await calls.close()
+        await embedded.stop()
+
+
+def _patient(
+    config: BackendConfig, reactor: Any, opened: list[ProbeCalls]
+) -> doctor.Patient:
+    host = urlsplit(config.endpoint).hostname or ""
+
+    def calls(config: BackendConfig) -> ProbeCalls:
+        # Somebody waits.
+        limits = Limits(headers_seconds=20.0, stall_seconds=20.0)
+        made = ProbeCalls(config, reactor=reactor, now=_now, limits=limits)
+        opened.append(made)
+        return made
+
+    other = None
+    if other_style(host):
+        other = calls(evolve(config, force_path_style=not config.force_path_style))
+    probe = Probe(calls(config), other, f"s3proxy-doctor/{uuid4().hex}/", _now)
+    place = f"bucket {config.bucket} at {config.endpoint}"
+    return doctor.Patient(config.name, host, place, probe)
 
 
 def targets(configs: Sequence[BackendConfig]) -> list[Target]:

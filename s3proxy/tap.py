@@ -66,18 +66,22 @@ class StatusOptions(_Common):
     )
 
 
-class _BackendOptions(_Common):
-    """A command about one backend, which is its argument."""
-
-    synopsis = "[options] BACKEND"
-    backend = ""
+class _ArgumentOptions(_Common):
+    """A command with one argument."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Take options after the name, too, which getopt would stop at."""
+        """Take options after the argument, too, which getopt would stop at."""
         given = list(sys.argv[1:] if options is None else options)
         if given and not given[0].startswith("-"):
             given.append(given.pop(0))
         super().parseOptions(given)
+
+
+class _BackendOptions(_ArgumentOptions):
+    """A command about one backend, which is its argument."""
+
+    synopsis = "[options] BACKEND"
+    backend = ""
 
     def parseArgs(self, backend: str) -> None:  # type: ignore[override]
         """The backend's name."""
@@ -108,6 +112,90 @@ class RemoveOptions(_BackendOptions):
         "the configuration any more. Exit code 0: done; 1: something is left, and "
         "told; 2: could not be done."
     )
+
+
+class DoctorOptions(_BackendOptions):
+    """``doctor``: what a backend does."""
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["profile", None, None, "Whose it is [default: by the endpoint's host]."],
+    ]
+    longdesc = (
+        "Writes, reads and deletes small objects of its own on BACKEND, says what it "
+        "does, what that means for s3proxy, and where it differs from what is known of "
+        "its provider. Needs no database. Exit code 0: s3proxy can work with it, and "
+        "it is as known; 1: it cannot, or it is not; 2: could not be done."
+    )
+
+
+class ExplainOptions(_ArgumentOptions):
+    """``explain``: where an object is."""
+
+    synopsis = "[options] KEY"
+    key = ""
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["bucket", None, None, "Bucket that it is in [default: the first]."],
+    ]
+    longdesc = (
+        "Says where the parts of an object and their copies are, and what of it could "
+        "be read if a backend died, by the ledger; no backend is asked. A KEY that "
+        "begins with - comes last, after --. Exit code 0: all of it can be read; 1: "
+        "not all, or there is none; 2: could not be done."
+    )
+
+    def parseArgs(self, key: str) -> None:  # type: ignore[override]
+        """The object's key."""
+        self.key = key
+
+
+class WhatIfOptions(_Common):
+    """``what-if``: what would be left without some backends."""
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["bucket", None, None, "Only objects of this bucket [default: all]."],
+    ]
+    longdesc = (
+        "Says how many objects and bytes could be read, would be lost, or would have "
+        "too few copies, without some backends, by the ledger; no backend is asked. "
+        "Exit code 0: nothing would be lost; 1: something; 2: could not be done."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.without: list[str] = []
+
+    def opt_without(self, name: str) -> None:
+        """Backend that is dead. Repeatable."""
+        self.without.append(name)
+
+    def postOptions(self) -> None:
+        """:raises UsageError: No backend is named."""
+        if not self.without:
+            raise usage.UsageError("what-if: --without NAME is required")
+
+
+class ExportOptions(_Common):
+    """``export``: every object as a file."""
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["to", None, None, "Directory; it is made where it is missing."],
+        ["bucket", None, None, "Only objects of this bucket [default: all]."],
+        ["prefix", None, "", "Only keys with this prefix."],
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["dry-run", None, "Tell what would be read and written; do neither."],
+    ]
+    longdesc = (
+        "Writes each object to the file BUCKET/KEY below the directory, verified. Can "
+        "be broken off and run again: what is there with the same size and hash is "
+        "passed over. Exit code 0: every object is there; 1: some are not, and told; "
+        "2: could not be done."
+    )
+
+    def postOptions(self) -> None:
+        """:raises UsageError: There is no directory."""
+        if not self["to"]:
+            raise usage.UsageError("export: --to DIR is required")
 
 
 class SyncOptions(_Common):
@@ -176,6 +264,10 @@ class Options(_Common):
         ("sync", None, SyncOptions, "Take in the objects of a backend's bucket."),
         ("drain", None, DrainOptions, "Move everything off a backend."),
         ("remove", None, RemoveOptions, "Forget a backend that is empty."),
+        ("explain", None, ExplainOptions, "Show where an object is."),
+        ("what-if", None, WhatIfOptions, "Show what is left without a backend."),
+        ("doctor", None, DoctorOptions, "Find out what a backend does."),
+        ("export", None, ExportOptions, "Write every object to a file."),
     ]
 
     configuration: Config
@@ -385,6 +477,51 @@ def make_command(
                 pool.ledger, chosen.backend, configured=names, out=out
             )
 
+    async def run_explain() -> int:
+        from s3proxy.commands import explain
+        from s3proxy.foundation import open_whereabouts
+
+        config = options.configuration
+        bucket = chosen["bucket"] or config.server.virtual_bucket
+        async with open_whereabouts(config, reactor=reactor) as pool:
+            return await explain.explain(pool, chosen.key, bucket=bucket, out=out)
+
+    async def run_what_if() -> int:
+        from s3proxy.commands import explain
+        from s3proxy.commands.progress import Progress
+        from s3proxy.foundation import open_whereabouts
+
+        async with open_whereabouts(options.configuration, reactor=reactor) as pool:
+            return await explain.what_if(
+                pool,
+                chosen.without,
+                bucket=chosen["bucket"],
+                progress=Progress(out, reactor),
+                out=out,
+            )
+
+    async def run_doctor() -> int:
+        from s3proxy.commands import doctor
+        from s3proxy.foundation import open_patient
+
+        config, backend = options.configuration, chosen.backend
+        async with open_patient(config, backend, reactor=reactor) as patient:
+            return await doctor.run(patient, profile=chosen["profile"], out=out)
+
+    async def run_export() -> int:
+        from s3proxy.commands import export
+        from s3proxy.foundation import open_export
+
+        async with open_export(options.configuration, reactor=reactor) as source:
+            return await export.run(
+                source,
+                to=chosen["to"],
+                bucket=chosen["bucket"],
+                prefix=chosen["prefix"],
+                dry_run=bool(chosen["dry-run"]),
+                out=out,
+            )
+
     name = str(options.subCommand)
     commands = {
         "check": run_check,
@@ -392,6 +529,10 @@ def make_command(
         "sync": run_sync,
         "drain": run_drain,
         "remove": run_remove,
+        "explain": run_explain,
+        "what-if": run_what_if,
+        "doctor": run_doctor,
+        "export": run_export,
     }
     return runner.CommandService(
         name,

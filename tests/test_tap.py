@@ -238,6 +238,34 @@ class TestOptions:
         chosen = parse("drain", *order).subOptions
         assert chosen.backend == "oci" and chosen["dry-run"] and not chosen["stop"]
 
+    @pytest.mark.parametrize(
+        ("given", "key"),
+        [
+            (("a/b", "--bucket", "photos"), "a/b"),
+            (("--bucket", "photos", "a/b"), "a/b"),
+            (("--bucket", "photos", "--", "-k"), "-k"),
+        ],
+    )
+    def test_explain(self, given: tuple[str, ...], key: str) -> None:
+        chosen: Any = parse("explain", *given).subOptions
+        assert (chosen.key, chosen["bucket"]) == (key, "photos")
+
+    def test_doctor(self) -> None:
+        chosen: Any = parse("doctor", "oci", "--profile", "oci").subOptions
+        assert (chosen.backend, chosen["profile"]) == ("oci", "oci")
+
+    def test_export(self) -> None:
+        chosen = parse("export", "--to", "d", "--dry-run", "--prefix", "p").subOptions
+        assert (chosen["to"], chosen["bucket"], chosen["prefix"]) == ("d", None, "p")
+        with pytest.raises(usage.UsageError, match="--to DIR is required"):
+            parse("export")
+
+    def test_what_if(self) -> None:
+        chosen: Any = parse("what-if", "--without", "a", "--without", "b").subOptions
+        assert chosen.without == ["a", "b"]
+        with pytest.raises(usage.UsageError, match="--without NAME is required"):
+            parse("what-if")
+
     @pytest.mark.parametrize("wrong", [("drain",), ("drain", "a", "b"), ("remove",)])
     def test_a_command_about_a_backend_wants_one(self, wrong: tuple[str, ...]) -> None:
         with pytest.raises(usage.UsageError):

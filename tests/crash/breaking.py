@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.upload import S3Upload
 from s3proxy.cli import main
+from s3proxy.commands.export_tree import Tree
 from s3proxy.store.adoption import Adoption
 from s3proxy.store.connection import QuietConnection
 from s3proxy.store.janitor import Janitor
@@ -79,6 +80,7 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (S3Upload, "write", "write"),
     (S3Upload, "finish", "finish"),
     (App, "_send", "answer"),
+    (Tree, "keep", "export_keep"),
 )
 
 #: Statements, and the point at which they have gone to the server, unanswered.
