@@ -18,8 +18,21 @@ CREATE TABLE IF NOT EXISTS installation (
     installation_id text        NOT NULL DEFAULT gen_random_uuid()::text,
     schema_version  integer     NOT NULL DEFAULT 0,
     schema_digest   text        NOT NULL DEFAULT '',
-    created_at      timestamptz NOT NULL DEFAULT now()
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    -- Rule 24: the database server that the ledger has been in, as far as anybody has
+    -- vouched for that, and what a sweep has found to be wrong with the ledger.
+    server_identity text,
+    suspicion       text,
+    -- Section 16: when all backends were swept last, and what was found.
+    swept_at        timestamptz,
+    sweep_result    text
 );
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE installation
+    ADD COLUMN IF NOT EXISTS server_identity text,
+    ADD COLUMN IF NOT EXISTS suspicion text,
+    ADD COLUMN IF NOT EXISTS swept_at timestamptz,
+    ADD COLUMN IF NOT EXISTS sweep_result text;
 INSERT INTO installation DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- A backend's limit and charge. bytes_used is written by the triggers below and by
@@ -786,6 +799,48 @@ RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT clock_timestamp() > pg_postmaster_start_time() + p_lease
 $$;
 
+-- Where the ledger is: the server's identifier and timeline, the database and the table.
+-- Another server, a promoted standby or a point in time recovered to changes the first
+-- two; a dump that is restored changes the last. Servers that do not tell are all alike.
+CREATE OR REPLACE FUNCTION ledger_server_identity()
+RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    server text := 'untold';
+    timeline text := 'untold';
+BEGIN
+    BEGIN
+        SELECT c.system_identifier::text INTO server FROM pg_control_system() c;
+        timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);
+    EXCEPTION WHEN insufficient_privilege OR feature_not_supported
+                OR undefined_function THEN
+        NULL;
+    END;
+    RETURN concat_ws('/', server, timeline,
+                     (SELECT d.oid FROM pg_database d
+                       WHERE d.datname = current_database()),
+                     'installation'::regclass::oid);
+END $$;
+UPDATE installation SET server_identity = ledger_server_identity()
+ WHERE server_identity IS NULL;
+
+-- Rule 24: why nothing may be deleted; NULL where all is well. A ledger that has gone back
+-- in time takes acknowledged bytes for garbage, or for nobody's.
+CREATE OR REPLACE FUNCTION ledger_held()
+RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN i.server_identity <> ledger_server_identity()
+                THEN 'the database is not where it was: a backup was restored, or '
+                     'a standby has taken over'
+                ELSE i.suspicion END
+      FROM installation i
+$$;
+
+-- Somebody vouches for the ledger as it is.
+CREATE OR REPLACE FUNCTION ledger_accept_restore()
+RETURNS void LANGUAGE sql AS $$
+    UPDATE installation
+       SET server_identity = ledger_server_identity(), suspicion = NULL
+$$;
+
 -- Rule 22: claims whose lease is over are abandoned. Their owner may be alive and
 -- slow, so their bytes may land late.
 CREATE OR REPLACE FUNCTION ledger_reap(p_limit integer, p_lease interval)
@@ -815,7 +870,7 @@ LANGUAGE sql AS $$
         SELECT l.copy_id FROM object_locations l
          WHERE l.backend_name = p_backend AND NOT l.is_adopted
            AND l.state IN ('garbage', 'abandoned') AND l.due_at <= clock_timestamp()
-           AND ledger_is_settled(p_lease)
+           AND ledger_is_settled(p_lease) AND ledger_held() IS NULL
            AND NOT EXISTS (SELECT 1 FROM read_pins r
                             WHERE r.object_id = l.object_id
                               AND r.until > clock_timestamp())
@@ -1476,7 +1531,7 @@ LANGUAGE sql AS $$
         SELECT l.copy_id FROM object_locations l
          WHERE l.backend_name = p_backend AND l.is_adopted
            AND l.state = 'garbage' AND l.due_at <= clock_timestamp()
-           AND ledger_is_settled(p_lease)
+           AND ledger_is_settled(p_lease) AND ledger_held() IS NULL
            AND NOT EXISTS (SELECT 1 FROM read_pins r
                             WHERE r.object_id = l.object_id
                               AND r.until > clock_timestamp())
@@ -1965,4 +2020,74 @@ BEGIN
            due_at = clock_timestamp() + p_grace
      WHERE copy_id = p_copy_id AND part_id = p_part_id AND state = 'live';
     RETURN FOUND;
+END $$;
+
+-- 16. Sweeping ---------------------------------------------------------------------------
+
+-- Rule 46: keys of ours that the ledger does not know become garbage, charged like all
+-- else, unless something holds that up (rule 24). p_page: a JSON array of objects with
+-- key, size_bytes, etag, version_id, bucket, object_key, and the ULID in the key. Returns
+-- the keys that did: a key or a ULID with a row, whatever its state, is passed over.
+CREATE OR REPLACE FUNCTION ledger_sweep(p_backend text, p_page jsonb, p_grace interval)
+RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    IF ledger_held() IS NOT NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at, backend_etag,
+                                  version_id)
+    SELECT ledger_ulid(), ledger_ulid(), p_backend, e.key, e.bucket, e.object_key,
+           e.size_bytes, 'garbage', clock_timestamp() + p_grace, e.etag, e.version_id
+      FROM jsonb_to_recordset(p_page)
+        AS e (key text, size_bytes bigint, etag text, version_id text, bucket text,
+              object_key text, ulid text)
+     WHERE NOT EXISTS (SELECT 1 FROM object_locations l WHERE l.copy_id = e.ulid)
+     ORDER BY e.key COLLATE "C"
+    ON CONFLICT DO NOTHING
+    RETURNING backend_key;
+END $$;
+
+-- Rule 47: a live copy whose bytes are gone, or are not what they were, is one no more,
+-- if its part has another. outcome: 'lost' (it is garbage now), 'last' (it is the only one,
+-- and stays), 'rewritten' (a manifest copy: another one is wanted), 'upload' (of a part of
+-- an open upload: it stays) or 'gone' (it is not live, or nothing may be deleted).
+-- Lock order: object or part, the part's copies.
+CREATE OR REPLACE FUNCTION ledger_lose_copy(p_copy_id text, p_grace interval)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    lost object_locations;
+    part object_parts;
+BEGIN
+    SELECT * INTO lost FROM object_locations l
+      WHERE l.copy_id = p_copy_id AND l.state = 'live';
+    IF NOT FOUND OR ledger_held() IS NOT NULL THEN
+        RETURN 'gone';
+    END IF;
+    IF lost.is_manifest THEN
+        UPDATE objects o
+           SET manifest_wanted_at = clock_timestamp(),
+               manifest_due_at = clock_timestamp()
+         WHERE o.object_id = lost.object_id AND o.manifest_wanted_at IS NULL;
+        RETURN 'rewritten';
+    END IF;
+    SELECT * INTO part FROM object_parts p WHERE p.part_id = lost.part_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN CASE WHEN EXISTS (SELECT 1 FROM multipart_parts m
+                                  WHERE m.part_id = lost.part_id)
+                    THEN 'upload' ELSE 'gone' END;
+    END IF;
+    -- A statement of its own: it sees what the lock has waited for.
+    IF NOT EXISTS (SELECT 1 FROM object_locations l
+                    WHERE l.part_id = part.part_id AND l.state = 'live'
+                      AND l.copy_id <> p_copy_id)
+    THEN
+        RETURN 'last';
+    END IF;
+    UPDATE object_locations
+       SET state = 'garbage', object_id = part.object_id,
+           due_at = clock_timestamp() + p_grace
+     WHERE copy_id = p_copy_id AND state = 'live';
+    RETURN CASE WHEN FOUND THEN 'lost' ELSE 'gone' END;
 END $$;

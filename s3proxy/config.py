@@ -30,6 +30,7 @@ from s3proxy.config_model import (
     RebalanceConfig,
     ReplicationConfig,
     ServerConfig,
+    SweepConfig,
     TelemetryConfig,
     TlsConfig,
     TracingConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "RebalanceConfig",
     "ReplicationConfig",
     "ServerConfig",
+    "SweepConfig",
     "TelemetryConfig",
     "TlsConfig",
     "TracingConfig",
@@ -96,6 +98,7 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
             _replication(root.section("replication")) if "replication" in root else None
         ),
         rebalance=_rebalance(root.section("rebalance")),
+        sweep=_sweep(root.section("sweep")),
     )
     _check_factor(root, config)
     root.finish()
@@ -382,6 +385,14 @@ def _check_factor(root: Section, config: Config) -> None:
             f"want at most {len(config.backends)}, the number of backends: no two "
             f"copies go to one; got {replication.factor}",
         )
+
+
+def _sweep(section: Section) -> SweepConfig:
+    sweep = SweepConfig(
+        interval_seconds=section.get("interval", values.duration(), None),
+    )
+    section.finish()
+    return sweep
 
 
 def _rebalance(section: Section) -> RebalanceConfig:

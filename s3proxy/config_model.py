@@ -338,6 +338,17 @@ class RebalanceConfig:
 
 
 @frozen
+class SweepConfig:
+    """
+    Looking for what is on the backends and not in the ledger.
+
+    :ivar interval_seconds: Between two sweeps that only report; None: there are none.
+    """
+
+    interval_seconds: float | None = None
+
+
+@frozen
 class UiConfig:
     """
     The status page at ``/ui``.
@@ -378,6 +389,7 @@ class Config:
     routing_strategy: Strategy = "pack"
     replication: ReplicationConfig | None = None
     rebalance: RebalanceConfig = RebalanceConfig()
+    sweep: SweepConfig = SweepConfig()
 
     @property
     def authenticates(self) -> bool:

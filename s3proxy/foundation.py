@@ -18,7 +18,7 @@ from attrs import frozen
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.measured import Account
 from s3proxy.backend.signing import SigningAgent
-from s3proxy.commands import drain
+from s3proxy.commands import drain, sweep
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
@@ -35,6 +35,7 @@ from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.registry import BackendEntry, Registry
 from s3proxy.store.schema import apply_schema
 from s3proxy.store.status import Status
+from s3proxy.store.sweeping import PostgresSweeping
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -205,6 +206,32 @@ async def open_drain(
             reactor,
         )
         yield pool, frozenset(foundation.backends)
+    finally:
+        await foundation.close()
+
+
+@asynccontextmanager
+async def open_sweep(
+    config: Config, *, reactor: Any, writes: bool
+) -> AsyncIterator[sweep.Pool]:
+    """
+    What ``sweep`` needs, closed after it.
+
+    :param writes: Whether rows are written, for which backends must be known.
+    :raises BackendMoved: As of :func:`register`.
+    """
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        if writes:
+            await register(foundation, ())
+        else:
+            await foundation.registry.check(_entries(foundation), ())
+        yield sweep.Pool(
+            PostgresSweeping(foundation.pool, config.ledger.grace_seconds),
+            foundation.backends,
+            foundation.installation_id,
+            reactor,
+        )
     finally:
         await foundation.close()
 

@@ -254,6 +254,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
         "ledger.collect_interval",
         "want a duration",
     ),
+    ("sweep", {"interval": 0}, "sweep.interval", "want a duration"),
     ("ledger", {"rent": "1m"}, "ledger.rent", "unknown key, want one of collect_"),
 ]
 
@@ -270,6 +271,7 @@ def test_refusals(section: str, keys: dict[str, Any], path: str, want: str) -> N
         "ledger": {},
         "replication": {},
         "rebalance": {},
+        "sweep": {},
     }
     read(copy.deepcopy(document))
     at = {

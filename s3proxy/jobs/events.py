@@ -53,6 +53,23 @@ class RebalanceRound:
     skipped: Skipped | None = None
 
 
+@frozen
+class SweepRound:
+    """
+    One backend, swept.
+
+    :ivar unknown: Keys of ours without a row.
+    :ivar missing: Live copies without their bytes; *changed*: with others.
+    :ivar foreign: Keys of others.
+    """
+
+    backend: str
+    unknown: int = 0
+    missing: int = 0
+    changed: int = 0
+    foreign: int = 0
+
+
 class PoolEvents(Protocol):
     """Is told of each round of this process as it ends."""
 
@@ -64,6 +81,10 @@ class PoolEvents(Protocol):
         """Copies were moved."""
         ...
 
+    def swept(self, done: SweepRound) -> None:
+        """A backend was looked at."""
+        ...
+
 
 class Unheard:
     """Nobody counts."""
@@ -72,4 +93,7 @@ class Unheard:
         """See :class:`PoolEvents`."""
 
     def rebalanced(self, done: RebalanceRound) -> None:
+        """See :class:`PoolEvents`."""
+
+    def swept(self, done: SweepRound) -> None:
         """See :class:`PoolEvents`."""

@@ -48,6 +48,7 @@ class LedgerGauges:
         self._late = gauge("s3proxy_ledger_late_copies")
         self._manifests = gauge("s3proxy_ledger_wanted_manifests")
         self._pins = gauge("s3proxy_ledger_read_pins")
+        self._held = gauge("s3proxy_ledger_held")
         self._pending = gauge("s3proxy_replication_pending")
         self._refreshed = gauge("s3proxy_ledger_last_refresh_timestamp_seconds")
         self._counted = gauge("s3proxy_ledger_last_count_timestamp_seconds")
@@ -80,6 +81,7 @@ class LedgerGauges:
         quotas = await self._numbers.quotas()
         unsettled = await self._numbers.unsettled()
         manifests, pins = await self._numbers.waiting()
+        held = await self._numbers.held()
         pending = None if self.pending is None else await self.pending()
         self._backends = [each.backend for each in quotas]
         for quota in quotas:
@@ -99,6 +101,7 @@ class LedgerGauges:
                 self._late.labels(backend, state).set(row.late_count if row else 0)
         self._manifests.set(manifests)
         self._pins.set(pins)
+        self._held.set(held is not None)
         if pending is not None or not self._is_begun:
             self._pending.set(pending or 0)
         self._is_begun = True

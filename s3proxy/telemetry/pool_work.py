@@ -66,6 +66,35 @@ class RebalanceRound(Round, Protocol):
         ...
 
 
+class SweepRound(Protocol):
+    """A backend, swept."""
+
+    @property
+    def backend(self) -> str:
+        """Which."""
+        ...
+
+    @property
+    def unknown(self) -> int:
+        """Keys of ours without a row."""
+        ...
+
+    @property
+    def missing(self) -> int:
+        """Live copies without their bytes."""
+        ...
+
+    @property
+    def changed(self) -> int:
+        """Live copies with other bytes."""
+        ...
+
+    @property
+    def foreign(self) -> int:
+        """Keys of others."""
+        ...
+
+
 class PoolWork:
     """Is told of each round of this process as it ends."""
 
@@ -80,6 +109,7 @@ class PoolWork:
         self._rebalanced = metrics.counter("s3proxy_rebalance_runs_total")
         self._rebalance = metrics.histogram("s3proxy_rebalance_duration_seconds")
         self._skipped = metrics.counter("s3proxy_rebalance_skipped_total")
+        self._swept = metrics.gauge("s3proxy_sweep_keys")
         # All that there can be is 0 from the start.
         for strategy in STRATEGIES:
             self._bytes.labels(strategy)
@@ -110,6 +140,16 @@ class PoolWork:
         self._bytes.labels(done.strategy).inc(done.bytes_moved)
         if done.skipped is not None:
             self._skipped.labels(done.skipped).inc()
+
+    def swept(self, done: SweepRound) -> None:
+        """A backend was looked at."""
+        for kind, count in (
+            ("unknown", done.unknown),
+            ("missing", done.missing),
+            ("changed", done.changed),
+            ("foreign", done.foreign),
+        ):
+            self._swept.labels(done.backend, kind).set(count)
 
 
 def _status(is_good: bool) -> str:

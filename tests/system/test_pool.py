@@ -33,7 +33,7 @@ from s3proxy.errors import (
     StoreUnavailable,
 )
 from s3proxy.jobs.collecting import Collector
-from s3proxy.jobs.events import RebalanceRound, ReplicationRound
+from s3proxy.jobs.events import RebalanceRound, ReplicationRound, SweepRound
 from s3proxy.jobs.manifesting import Manifester
 from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import Rebalancer
@@ -82,6 +82,7 @@ class Told:
     def __init__(self) -> None:
         self.replications: list[ReplicationRound] = []
         self.rebalances: list[RebalanceRound] = []
+        self.sweeps: list[SweepRound] = []
 
     def replicated(self, done: ReplicationRound) -> None:
         """See :class:`~s3proxy.jobs.events.PoolEvents`."""
@@ -90,6 +91,10 @@ class Told:
     def rebalanced(self, done: RebalanceRound) -> None:
         """See :class:`~s3proxy.jobs.events.PoolEvents`."""
         self.rebalances.append(done)
+
+    def swept(self, done: SweepRound) -> None:
+        """See :class:`~s3proxy.jobs.events.PoolEvents`."""
+        self.sweeps.append(done)
 
 
 class Breaking:

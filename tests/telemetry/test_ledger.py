@@ -42,6 +42,9 @@ class FakeNumbers:
     async def waiting(self) -> tuple[int, int]:
         return 4, 2
 
+    async def held(self) -> str | None:
+        return "restored"
+
     async def counts(self) -> Counts:
         self.counted += 1
         self.seconds += self.count_seconds
