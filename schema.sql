@@ -25,14 +25,17 @@ CREATE TABLE IF NOT EXISTS installation (
     suspicion       text,
     -- Section 16: when all backends were swept last, and what was found.
     swept_at        timestamptz,
-    sweep_result    text
+    sweep_result    text,
+    -- Section 17: until when the bytes that were read use the budget up.
+    scrub_paid_until timestamptz
 );
 -- Columns that the table of an earlier version lacks.
 ALTER TABLE installation
     ADD COLUMN IF NOT EXISTS server_identity text,
     ADD COLUMN IF NOT EXISTS suspicion text,
     ADD COLUMN IF NOT EXISTS swept_at timestamptz,
-    ADD COLUMN IF NOT EXISTS sweep_result text;
+    ADD COLUMN IF NOT EXISTS sweep_result text,
+    ADD COLUMN IF NOT EXISTS scrub_paid_until timestamptz;
 INSERT INTO installation DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- A backend's limit and charge. bytes_used is written by the triggers below and by
@@ -146,13 +149,18 @@ CREATE TABLE IF NOT EXISTS object_locations (
     is_manifest  boolean     NOT NULL DEFAULT false,  -- no part's bytes (section 8)
     is_adopted   boolean     NOT NULL DEFAULT false,
     created_at   timestamptz NOT NULL DEFAULT now(),
+    -- Of a live copy: since when it is known to be bad, and why (section 17).
+    quarantined_at  timestamptz,
+    quarantine_word text,
     UNIQUE (backend_name, backend_key),
     CHECK ((state = 'live') = (due_at IS NULL))
 );
 -- Columns that the table of an earlier version lacks.
 ALTER TABLE object_locations
     ADD COLUMN IF NOT EXISTS is_manifest boolean NOT NULL DEFAULT false,
-    ADD COLUMN IF NOT EXISTS is_adopted boolean NOT NULL DEFAULT false;
+    ADD COLUMN IF NOT EXISTS is_adopted boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS quarantined_at timestamptz,
+    ADD COLUMN IF NOT EXISTS quarantine_word text;
 CREATE INDEX IF NOT EXISTS object_locations_part ON object_locations (part_id);
 -- A part has at most one claimed or live copy per backend.
 CREATE UNIQUE INDEX IF NOT EXISTS object_locations_one_copy
@@ -161,6 +169,8 @@ CREATE INDEX IF NOT EXISTS object_locations_due
     ON object_locations (backend_name, due_at) WHERE state <> 'live';
 CREATE INDEX IF NOT EXISTS object_locations_manifest
     ON object_locations (object_id) WHERE is_manifest AND state = 'live';
+CREATE INDEX IF NOT EXISTS object_locations_quarantined
+    ON object_locations (quarantined_at) WHERE quarantined_at IS NOT NULL;
 
 -- The table of an earlier version lacks the counts: they are taken once. Nobody changes
 -- copies meanwhile, since the new columns' lock is held.
@@ -1754,8 +1764,8 @@ END $$;
 
 -- 12. Replicas and moves -----------------------------------------------------------------
 --
--- How many live copies a part has is in its row, true by construction like I3, and so is
--- found by an index. A copy of a copy is a claim like any other. Whoever turns a live
+-- How many live copies a part has that nobody knows to be bad is in its row, true by
+-- construction like I3, and so is found by an index. A copy of a copy is a claim like any other. Whoever turns a live
 -- copy to garbage while its object stays holds the lock on the part's row, and leaves
 -- another live copy (rules 40 to 43).
 
@@ -1774,7 +1784,7 @@ BEGIN
     IF FOUND THEN
         -- A statement of its own: it sees what the lock has waited for.
         SELECT count(*) INTO copies FROM object_locations l
-          WHERE l.part_id = counted AND l.state = 'live';
+          WHERE l.part_id = counted AND l.state = 'live' AND l.quarantined_at IS NULL;
         IF copies <> recorded THEN
             UPDATE object_parts p SET live_copies = copies WHERE p.part_id = counted;
         END IF;
@@ -1791,6 +1801,11 @@ CREATE OR REPLACE TRIGGER count_deleted AFTER DELETE ON object_locations
 CREATE OR REPLACE TRIGGER count_updated AFTER UPDATE OF state ON object_locations
     FOR EACH ROW WHEN ((OLD.state = 'live') <> (NEW.state = 'live')
                        AND NOT NEW.is_manifest)
+    EXECUTE FUNCTION ledger_count_copies();
+CREATE OR REPLACE TRIGGER count_quarantined
+    AFTER UPDATE OF quarantined_at ON object_locations
+    FOR EACH ROW WHEN (NEW.state = 'live' AND NOT NEW.is_manifest
+                       AND (OLD.quarantined_at IS NULL) <> (NEW.quarantined_at IS NULL))
     EXECUTE FUNCTION ledger_count_copies();
 -- Who makes a part and knows the number gives it, which saves a version of the row.
 CREATE OR REPLACE TRIGGER count_copies AFTER INSERT ON object_parts
@@ -1835,6 +1850,7 @@ DECLARE
     part object_parts;
     source object_locations;
     holders text[];
+    good bigint;
     candidates text[];
 BEGIN
     SELECT * INTO part FROM object_parts p WHERE p.part_id = p_part_id FOR UPDATE;
@@ -1844,9 +1860,10 @@ BEGIN
         outcome := 'gone';
         RETURN;
     END IF;
-    SELECT array_agg(l.backend_name) INTO holders FROM object_locations l
+    SELECT array_agg(l.backend_name), count(*) FILTER (WHERE l.quarantined_at IS NULL)
+      INTO holders, good FROM object_locations l
       WHERE l.part_id = p_part_id AND l.state IN ('claimed', 'live');
-    IF cardinality(holders) >= p_factor THEN
+    IF good >= p_factor THEN
         outcome := 'enough';
         RETURN;
     END IF;
@@ -1952,7 +1969,8 @@ BEGIN
         WITH ranked AS (
             SELECT l.copy_id,
                    row_number() OVER (
-                       ORDER BY array_position(p_keep, l.backend_name) NULLS LAST,
+                       ORDER BY l.quarantined_at IS NOT NULL,
+                                array_position(p_keep, l.backend_name) NULLS LAST,
                                 l.copy_id) AS place
               FROM object_locations l
              WHERE l.part_id = part.part_id AND l.state = 'live')
@@ -2011,7 +2029,8 @@ BEGIN
     END IF;
     SELECT * INTO part FROM object_parts p WHERE p.part_id = p_part_id FOR UPDATE;
     SELECT count(*) INTO others FROM object_locations l
-      WHERE l.part_id = p_part_id AND l.state = 'live' AND l.copy_id <> p_copy_id;
+      WHERE l.part_id = p_part_id AND l.state = 'live' AND l.copy_id <> p_copy_id
+        AND l.quarantined_at IS NULL;
     IF part.part_id IS NULL OR others < p_factor THEN
         RETURN false;
     END IF;
@@ -2050,11 +2069,12 @@ BEGIN
 END $$;
 
 -- Rule 47: a live copy whose bytes are gone, or are not what they were, is one no more,
--- if its part has another. outcome: 'lost' (it is garbage now), 'last' (it is the only one,
+-- if its part has another, or p_verified, which was read just now. outcome: 'lost' (it is garbage now), 'last' (it is the only one,
 -- and stays), 'rewritten' (a manifest copy: another one is wanted), 'upload' (of a part of
 -- an open upload: it stays) or 'gone' (it is not live, or nothing may be deleted).
 -- Lock order: object or part, the part's copies.
-CREATE OR REPLACE FUNCTION ledger_lose_copy(p_copy_id text, p_grace interval)
+CREATE OR REPLACE FUNCTION ledger_lose_copy(
+    p_copy_id text, p_verified text, p_grace interval)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     lost object_locations;
@@ -2081,7 +2101,8 @@ BEGIN
     -- A statement of its own: it sees what the lock has waited for.
     IF NOT EXISTS (SELECT 1 FROM object_locations l
                     WHERE l.part_id = part.part_id AND l.state = 'live'
-                      AND l.copy_id <> p_copy_id)
+                      AND l.copy_id <> p_copy_id
+                      AND l.copy_id = coalesce(p_verified, l.copy_id))
     THEN
         RETURN 'last';
     END IF;
@@ -2091,3 +2112,54 @@ BEGIN
      WHERE copy_id = p_copy_id AND state = 'live';
     RETURN CASE WHEN FOUND THEN 'lost' ELSE 'gone' END;
 END $$;
+
+-- 17. Scrubbing --------------------------------------------------------------------------
+
+-- How far each backend's copies have been read: in the order of their ids, lap by lap. Who
+-- comes next was written, or read, the longest ago.
+CREATE TABLE IF NOT EXISTS scrubs (
+    backend_name  text        COLLATE "C" PRIMARY KEY
+                  REFERENCES backend_quotas ON DELETE CASCADE,
+    after_copy_id text        COLLATE "C" NOT NULL DEFAULT '',
+    lap_began_at  timestamptz NOT NULL DEFAULT now(),
+    lap_copies    bigint      NOT NULL DEFAULT 0,
+    lap_bytes     bigint      NOT NULL DEFAULT 0
+);
+
+-- Rule 49: a live copy is known to be bad from now on; p_word NULL: it is good after all.
+-- Whether that changed anything. The count of good copies follows, by a trigger, so the
+-- part's row is locked first, as always.
+CREATE OR REPLACE FUNCTION ledger_quarantine(p_copy_id text, p_word text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM object_parts p
+      WHERE p.part_id = (SELECT l.part_id FROM object_locations l
+                          WHERE l.copy_id = p_copy_id) FOR UPDATE;
+    UPDATE object_locations
+       SET quarantined_at = CASE WHEN p_word IS NOT NULL THEN clock_timestamp() END,
+           quarantine_word = p_word
+     WHERE copy_id = p_copy_id AND state = 'live' AND NOT is_manifest
+       AND (quarantined_at IS NULL) = (p_word IS NOT NULL);
+    RETURN FOUND;
+END $$;
+
+-- Rule 48: a copy has been read. p_seconds: what of the budget's time that took up; time
+-- that was not used is saved up for p_interval at the most.
+CREATE OR REPLACE FUNCTION ledger_note_scrub(
+    p_backend text, p_copy_id text, p_bytes bigint, p_seconds interval,
+    p_interval interval)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE installation
+       SET scrub_paid_until = greatest(scrub_paid_until, clock_timestamp() - p_interval)
+                              + p_seconds;
+    INSERT INTO scrubs (backend_name, after_copy_id, lap_began_at, lap_copies, lap_bytes)
+    VALUES (p_backend, p_copy_id, clock_timestamp(), 1, p_bytes)
+    ON CONFLICT (backend_name) DO UPDATE
+       SET after_copy_id = excluded.after_copy_id,
+           lap_began_at = CASE WHEN scrubs.after_copy_id = '' THEN excluded.lap_began_at
+                               ELSE scrubs.lap_began_at END,
+           lap_copies = CASE WHEN scrubs.after_copy_id = '' THEN 0
+                             ELSE scrubs.lap_copies END + 1,
+           lap_bytes = CASE WHEN scrubs.after_copy_id = '' THEN 0
+                            ELSE scrubs.lap_bytes END + p_bytes
+$$;

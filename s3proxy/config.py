@@ -29,6 +29,7 @@ from s3proxy.config_model import (
     RateLimitConfig,
     RebalanceConfig,
     ReplicationConfig,
+    ScrubConfig,
     ServerConfig,
     SweepConfig,
     TelemetryConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "RateLimitConfig",
     "RebalanceConfig",
     "ReplicationConfig",
+    "ScrubConfig",
     "ServerConfig",
     "SweepConfig",
     "TelemetryConfig",
@@ -99,6 +101,7 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
         ),
         rebalance=_rebalance(root.section("rebalance")),
         sweep=_sweep(root.section("sweep")),
+        scrub=_scrub(root.section("scrub")),
     )
     _check_factor(root, config)
     root.finish()
@@ -393,6 +396,23 @@ def _sweep(section: Section) -> SweepConfig:
     )
     section.finish()
     return sweep
+
+
+def _scrub(section: Section) -> ScrubConfig:
+    default = ScrubConfig()
+    scrub = ScrubConfig(
+        enabled=section.get("enabled", values.boolean, default.enabled),
+        bytes_per_day=section.get(
+            "bytes_per_day",
+            values.whole("a whole number of bytes, at least 1048576", 1048576),
+            default.bytes_per_day,
+        ),
+        interval_seconds=section.get(
+            "interval", values.duration(), default.interval_seconds
+        ),
+    )
+    section.finish()
+    return scrub
 
 
 def _rebalance(section: Section) -> RebalanceConfig:

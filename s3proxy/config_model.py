@@ -349,6 +349,21 @@ class SweepConfig:
 
 
 @frozen
+class ScrubConfig:
+    """
+    Reading copies back, to see whether they are still what they were.
+
+    :ivar bytes_per_day: No more than that is read on a day, of all backends and by all
+        processes together, and of the last copy what is too much is saved later.
+    :ivar interval_seconds: Between two rounds.
+    """
+
+    enabled: bool = False
+    bytes_per_day: int = 10 * 1024**3
+    interval_seconds: float = 600.0
+
+
+@frozen
 class UiConfig:
     """
     The status page at ``/ui``.
@@ -390,6 +405,7 @@ class Config:
     replication: ReplicationConfig | None = None
     rebalance: RebalanceConfig = RebalanceConfig()
     sweep: SweepConfig = SweepConfig()
+    scrub: ScrubConfig = ScrubConfig()
 
     @property
     def authenticates(self) -> bool:

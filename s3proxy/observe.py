@@ -182,6 +182,10 @@ class Numbers(Protocol):
         """Why nothing may be deleted; None where all is well."""
         ...
 
+    async def quarantined(self) -> dict[str, int]:
+        """Copies that are known to be bad, by backend."""
+        ...
+
     async def counts(self) -> Counts:
         """Looks at every copy."""
         ...

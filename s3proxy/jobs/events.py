@@ -70,6 +70,24 @@ class SweepRound:
     foreign: int = 0
 
 
+@frozen
+class ScrubRound:
+    """
+    A round of scrubbing.
+
+    :ivar read: Copies read, *bytes_read* in all.
+    :ivar bad: Copies that are bad, and not replaced.
+    :ivar replaced: Copies that were bad.
+    :ivar unread: Copies that could not be read.
+    """
+
+    read: int = 0
+    bytes_read: int = 0
+    bad: int = 0
+    replaced: int = 0
+    unread: int = 0
+
+
 class PoolEvents(Protocol):
     """Is told of each round of this process as it ends."""
 
@@ -85,6 +103,10 @@ class PoolEvents(Protocol):
         """A backend was looked at."""
         ...
 
+    def scrubbed(self, done: ScrubRound) -> None:
+        """Copies were read back."""
+        ...
+
 
 class Unheard:
     """Nobody counts."""
@@ -96,4 +118,7 @@ class Unheard:
         """See :class:`PoolEvents`."""
 
     def swept(self, done: SweepRound) -> None:
+        """See :class:`PoolEvents`."""
+
+    def scrubbed(self, done: ScrubRound) -> None:
         """See :class:`PoolEvents`."""

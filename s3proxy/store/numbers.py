@@ -41,6 +41,11 @@ class PostgresNumbers:
         """See :class:`~s3proxy.observe.Numbers`."""
         return await held(self.pool)
 
+    async def quarantined(self) -> dict[str, int]:
+        """See :class:`~s3proxy.observe.Numbers`."""
+        rows = await run_decided(self.pool, "count_quarantined")
+        return {backend: int(count) for backend, count in rows}
+
     async def counts(self) -> Counts:
         """See :class:`~s3proxy.observe.Numbers`."""
         return Counts(

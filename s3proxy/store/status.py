@@ -45,6 +45,11 @@ class Status:
         """What each kind of work did last, by name."""
         return await job_rows(self.pool)
 
+    async def quarantined(self) -> int:
+        """Copies that are known to be bad."""
+        rows = await run_decided(self.pool, "count_quarantined")
+        return sum(int(count) for _, count in rows)
+
     async def held(self) -> str | None:
         """Why nothing may be deleted; None where all is well."""
         return await held(self.pool)

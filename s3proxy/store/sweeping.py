@@ -73,13 +73,7 @@ class PostgresSweeping:
 
     async def lose(self, copy_id: str) -> str:
         """See :class:`~s3proxy.manager.sweeping.SweepLedger`."""
-        ((outcome,),) = await run_decided(
-            self.pool,
-            "lose_copy",
-            copy_id=copy_id,
-            grace=interval(self.grace_seconds),
-        )
-        return str(outcome)
+        return await lose(self.pool, copy_id, None, self.grace_seconds)
 
     async def held(self) -> str | None:
         """Why nothing may be deleted; None where all is well."""
@@ -109,3 +103,21 @@ async def held(pool: Pool) -> str | None:
     """Why nothing may be deleted; None where all is well."""
     ((why,),) = await run_decided(pool, "held")
     return None if why is None else str(why)
+
+
+async def lose(
+    pool: Pool, copy_id: str, verified: str | None, grace_seconds: float
+) -> str:
+    """
+    A live copy is one no more, if its part has another.
+
+    :param verified: The one that it must have; None: any.
+    """
+    ((outcome,),) = await run_decided(
+        pool,
+        "lose_copy",
+        copy_id=copy_id,
+        verified=verified,
+        grace=interval(grace_seconds),
+    )
+    return str(outcome)

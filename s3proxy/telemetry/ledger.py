@@ -49,6 +49,7 @@ class LedgerGauges:
         self._manifests = gauge("s3proxy_ledger_wanted_manifests")
         self._pins = gauge("s3proxy_ledger_read_pins")
         self._held = gauge("s3proxy_ledger_held")
+        self._quarantined = gauge("s3proxy_quarantined_copies")
         self._pending = gauge("s3proxy_replication_pending")
         self._refreshed = gauge("s3proxy_ledger_last_refresh_timestamp_seconds")
         self._counted = gauge("s3proxy_ledger_last_count_timestamp_seconds")
@@ -82,6 +83,7 @@ class LedgerGauges:
         unsettled = await self._numbers.unsettled()
         manifests, pins = await self._numbers.waiting()
         held = await self._numbers.held()
+        quarantined = await self._numbers.quarantined()
         pending = None if self.pending is None else await self.pending()
         self._backends = [each.backend for each in quotas]
         for quota in quotas:
@@ -92,6 +94,8 @@ class LedgerGauges:
                 quota.limit_bytes if limited else math.inf
             )
             self._available.labels(quota.backend).set(left if limited else math.inf)
+        for backend in self._backends:
+            self._quarantined.labels(backend).set(quarantined.get(backend, 0))
         rows = {(each.backend, each.state): each for each in unsettled}
         for backend in self._backends:
             for state in _UNSETTLED:

@@ -207,6 +207,25 @@ SECTIONS: tuple[tuple[str, tuple[Series, ...]], ...] = (
         ),
     ),
     (
+        "Scrubbing",
+        (
+            _counter(
+                "s3proxy_scrub_copies_total",
+                "outcome",
+                "Copies that were read back. good; bad: marked, since no other copy "
+                "is known to be good; replaced: they were bad; unread: the backend did "
+                "not answer.",
+            ),
+            _counter("s3proxy_scrub_bytes_total", "", "Bytes that were read for it."),
+            _gauge(
+                "s3proxy_quarantined_copies",
+                "backend",
+                "Copies that are known to be bad and not yet replaced; s3proxy check "
+                "names them.",
+            ),
+        ),
+    ),
+    (
         "Clients and processes",
         (
             _counter(

@@ -37,6 +37,9 @@ class Told:
     async def under_replicated(self, factor: int) -> tuple[int, int]:
         return self._few
 
+    async def quarantined(self) -> int:
+        return 0
+
     async def held(self) -> str | None:
         return None
 

@@ -79,7 +79,7 @@ def test_killed_again_and_again(ground: Ground) -> None:
     assert f"a: MISSING: {lost!r}" in told.stdout
     # Five of eight are unknown: somebody has to vouch for the ledger.
     assert "NOTHING IS DELETED" in told.stdout
-    for point in ("sweep_known.after", "sweep_queue.sent", "sweep_lose.sent"):
+    for point in ("sweep_known.after", "sweep_queue.sent", "lose.sent"):
         daemon.command("sweep", "--delete", "--accept-restore", point=point, page=300)
         ground.check_counters()
     done = daemon.command("sweep", "--delete", page=300)

@@ -31,7 +31,7 @@ SELECT swept FROM ledger_sweep(%(backend)s::text, %(page)s::jsonb, %(grace)s::in
            AS swept
 
 -- name: lose_copy
-SELECT ledger_lose_copy(%(copy_id)s::text, %(grace)s::interval)
+SELECT ledger_lose_copy(%(copy_id)s::text, %(verified)s::text, %(grace)s::interval)
 
 -- name: last_sweep
 -- Whether all backends are to be swept now, and what the last sweep has found.
