@@ -18,8 +18,24 @@ CREATE TABLE IF NOT EXISTS installation (
     installation_id text        NOT NULL DEFAULT gen_random_uuid()::text,
     schema_version  integer     NOT NULL DEFAULT 0,
     schema_digest   text        NOT NULL DEFAULT '',
-    created_at      timestamptz NOT NULL DEFAULT now()
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    -- Rule 24: the database server that the ledger has been in, as far as anybody has
+    -- vouched for that, and what a sweep has found to be wrong with the ledger.
+    server_identity text,
+    suspicion       text,
+    -- Section 16: when all backends were swept last, and what was found.
+    swept_at        timestamptz,
+    sweep_result    text,
+    -- Section 17: until when the bytes that were read use the budget up.
+    scrub_paid_until timestamptz
 );
+-- Columns that the table of an earlier version lacks.
+ALTER TABLE installation
+    ADD COLUMN IF NOT EXISTS server_identity text,
+    ADD COLUMN IF NOT EXISTS suspicion text,
+    ADD COLUMN IF NOT EXISTS swept_at timestamptz,
+    ADD COLUMN IF NOT EXISTS sweep_result text,
+    ADD COLUMN IF NOT EXISTS scrub_paid_until timestamptz;
 INSERT INTO installation DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- A backend's limit and charge. bytes_used is written by the triggers below and by
@@ -133,13 +149,18 @@ CREATE TABLE IF NOT EXISTS object_locations (
     is_manifest  boolean     NOT NULL DEFAULT false,  -- no part's bytes (section 8)
     is_adopted   boolean     NOT NULL DEFAULT false,
     created_at   timestamptz NOT NULL DEFAULT now(),
+    -- Of a live copy: since when it is known to be bad, and why (section 17).
+    quarantined_at  timestamptz,
+    quarantine_word text,
     UNIQUE (backend_name, backend_key),
     CHECK ((state = 'live') = (due_at IS NULL))
 );
 -- Columns that the table of an earlier version lacks.
 ALTER TABLE object_locations
     ADD COLUMN IF NOT EXISTS is_manifest boolean NOT NULL DEFAULT false,
-    ADD COLUMN IF NOT EXISTS is_adopted boolean NOT NULL DEFAULT false;
+    ADD COLUMN IF NOT EXISTS is_adopted boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS quarantined_at timestamptz,
+    ADD COLUMN IF NOT EXISTS quarantine_word text;
 CREATE INDEX IF NOT EXISTS object_locations_part ON object_locations (part_id);
 -- A part has at most one claimed or live copy per backend.
 CREATE UNIQUE INDEX IF NOT EXISTS object_locations_one_copy
@@ -148,6 +169,8 @@ CREATE INDEX IF NOT EXISTS object_locations_due
     ON object_locations (backend_name, due_at) WHERE state <> 'live';
 CREATE INDEX IF NOT EXISTS object_locations_manifest
     ON object_locations (object_id) WHERE is_manifest AND state = 'live';
+CREATE INDEX IF NOT EXISTS object_locations_quarantined
+    ON object_locations (quarantined_at) WHERE quarantined_at IS NOT NULL;
 
 -- The table of an earlier version lacks the counts: they are taken once. Nobody changes
 -- copies meanwhile, since the new columns' lock is held.
@@ -786,6 +809,48 @@ RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT clock_timestamp() > pg_postmaster_start_time() + p_lease
 $$;
 
+-- Where the ledger is: the server's identifier and timeline, the database and the table.
+-- Another server, a promoted standby or a point in time recovered to changes the first
+-- two; a dump that is restored changes the last. Servers that do not tell are all alike.
+CREATE OR REPLACE FUNCTION ledger_server_identity()
+RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    server text := 'untold';
+    timeline text := 'untold';
+BEGIN
+    BEGIN
+        SELECT c.system_identifier::text INTO server FROM pg_control_system() c;
+        timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);
+    EXCEPTION WHEN insufficient_privilege OR feature_not_supported
+                OR undefined_function THEN
+        NULL;
+    END;
+    RETURN concat_ws('/', server, timeline,
+                     (SELECT d.oid FROM pg_database d
+                       WHERE d.datname = current_database()),
+                     'installation'::regclass::oid);
+END $$;
+UPDATE installation SET server_identity = ledger_server_identity()
+ WHERE server_identity IS NULL;
+
+-- Rule 24: why nothing may be deleted; NULL where all is well. A ledger that has gone back
+-- in time takes acknowledged bytes for garbage, or for nobody's.
+CREATE OR REPLACE FUNCTION ledger_held()
+RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN i.server_identity <> ledger_server_identity()
+                THEN 'the database is not where it was: a backup was restored, or '
+                     'a standby has taken over'
+                ELSE i.suspicion END
+      FROM installation i
+$$;
+
+-- Somebody vouches for the ledger as it is.
+CREATE OR REPLACE FUNCTION ledger_accept_restore()
+RETURNS void LANGUAGE sql AS $$
+    UPDATE installation
+       SET server_identity = ledger_server_identity(), suspicion = NULL
+$$;
+
 -- Rule 22: claims whose lease is over are abandoned. Their owner may be alive and
 -- slow, so their bytes may land late.
 CREATE OR REPLACE FUNCTION ledger_reap(p_limit integer, p_lease interval)
@@ -815,7 +880,7 @@ LANGUAGE sql AS $$
         SELECT l.copy_id FROM object_locations l
          WHERE l.backend_name = p_backend AND NOT l.is_adopted
            AND l.state IN ('garbage', 'abandoned') AND l.due_at <= clock_timestamp()
-           AND ledger_is_settled(p_lease)
+           AND ledger_is_settled(p_lease) AND ledger_held() IS NULL
            AND NOT EXISTS (SELECT 1 FROM read_pins r
                             WHERE r.object_id = l.object_id
                               AND r.until > clock_timestamp())
@@ -1476,7 +1541,7 @@ LANGUAGE sql AS $$
         SELECT l.copy_id FROM object_locations l
          WHERE l.backend_name = p_backend AND l.is_adopted
            AND l.state = 'garbage' AND l.due_at <= clock_timestamp()
-           AND ledger_is_settled(p_lease)
+           AND ledger_is_settled(p_lease) AND ledger_held() IS NULL
            AND NOT EXISTS (SELECT 1 FROM read_pins r
                             WHERE r.object_id = l.object_id
                               AND r.until > clock_timestamp())
@@ -1699,8 +1764,8 @@ END $$;
 
 -- 12. Replicas and moves -----------------------------------------------------------------
 --
--- How many live copies a part has is in its row, true by construction like I3, and so is
--- found by an index. A copy of a copy is a claim like any other. Whoever turns a live
+-- How many live copies a part has that nobody knows to be bad is in its row, true by
+-- construction like I3, and so is found by an index. A copy of a copy is a claim like any other. Whoever turns a live
 -- copy to garbage while its object stays holds the lock on the part's row, and leaves
 -- another live copy (rules 40 to 43).
 
@@ -1719,7 +1784,7 @@ BEGIN
     IF FOUND THEN
         -- A statement of its own: it sees what the lock has waited for.
         SELECT count(*) INTO copies FROM object_locations l
-          WHERE l.part_id = counted AND l.state = 'live';
+          WHERE l.part_id = counted AND l.state = 'live' AND l.quarantined_at IS NULL;
         IF copies <> recorded THEN
             UPDATE object_parts p SET live_copies = copies WHERE p.part_id = counted;
         END IF;
@@ -1736,6 +1801,11 @@ CREATE OR REPLACE TRIGGER count_deleted AFTER DELETE ON object_locations
 CREATE OR REPLACE TRIGGER count_updated AFTER UPDATE OF state ON object_locations
     FOR EACH ROW WHEN ((OLD.state = 'live') <> (NEW.state = 'live')
                        AND NOT NEW.is_manifest)
+    EXECUTE FUNCTION ledger_count_copies();
+CREATE OR REPLACE TRIGGER count_quarantined
+    AFTER UPDATE OF quarantined_at ON object_locations
+    FOR EACH ROW WHEN (NEW.state = 'live' AND NOT NEW.is_manifest
+                       AND (OLD.quarantined_at IS NULL) <> (NEW.quarantined_at IS NULL))
     EXECUTE FUNCTION ledger_count_copies();
 -- Who makes a part and knows the number gives it, which saves a version of the row.
 CREATE OR REPLACE TRIGGER count_copies AFTER INSERT ON object_parts
@@ -1780,6 +1850,7 @@ DECLARE
     part object_parts;
     source object_locations;
     holders text[];
+    good bigint;
     candidates text[];
 BEGIN
     SELECT * INTO part FROM object_parts p WHERE p.part_id = p_part_id FOR UPDATE;
@@ -1789,9 +1860,10 @@ BEGIN
         outcome := 'gone';
         RETURN;
     END IF;
-    SELECT array_agg(l.backend_name) INTO holders FROM object_locations l
+    SELECT array_agg(l.backend_name), count(*) FILTER (WHERE l.quarantined_at IS NULL)
+      INTO holders, good FROM object_locations l
       WHERE l.part_id = p_part_id AND l.state IN ('claimed', 'live');
-    IF cardinality(holders) >= p_factor THEN
+    IF good >= p_factor THEN
         outcome := 'enough';
         RETURN;
     END IF;
@@ -1897,7 +1969,8 @@ BEGIN
         WITH ranked AS (
             SELECT l.copy_id,
                    row_number() OVER (
-                       ORDER BY array_position(p_keep, l.backend_name) NULLS LAST,
+                       ORDER BY l.quarantined_at IS NOT NULL,
+                                array_position(p_keep, l.backend_name) NULLS LAST,
                                 l.copy_id) AS place
               FROM object_locations l
              WHERE l.part_id = part.part_id AND l.state = 'live')
@@ -1956,7 +2029,8 @@ BEGIN
     END IF;
     SELECT * INTO part FROM object_parts p WHERE p.part_id = p_part_id FOR UPDATE;
     SELECT count(*) INTO others FROM object_locations l
-      WHERE l.part_id = p_part_id AND l.state = 'live' AND l.copy_id <> p_copy_id;
+      WHERE l.part_id = p_part_id AND l.state = 'live' AND l.copy_id <> p_copy_id
+        AND l.quarantined_at IS NULL;
     IF part.part_id IS NULL OR others < p_factor THEN
         RETURN false;
     END IF;
@@ -1966,3 +2040,126 @@ BEGIN
      WHERE copy_id = p_copy_id AND part_id = p_part_id AND state = 'live';
     RETURN FOUND;
 END $$;
+
+-- 16. Sweeping ---------------------------------------------------------------------------
+
+-- Rule 46: keys of ours that the ledger does not know become garbage, charged like all
+-- else, unless something holds that up (rule 24). p_page: a JSON array of objects with
+-- key, size_bytes, etag, version_id, bucket, object_key, and the ULID in the key. Returns
+-- the keys that did: a key or a ULID with a row, whatever its state, is passed over.
+CREATE OR REPLACE FUNCTION ledger_sweep(p_backend text, p_page jsonb, p_grace interval)
+RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    IF ledger_held() IS NOT NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    INSERT INTO object_locations (copy_id, part_id, backend_name, backend_key, bucket,
+                                  object_key, size_bytes, state, due_at, backend_etag,
+                                  version_id)
+    SELECT ledger_ulid(), ledger_ulid(), p_backend, e.key, e.bucket, e.object_key,
+           e.size_bytes, 'garbage', clock_timestamp() + p_grace, e.etag, e.version_id
+      FROM jsonb_to_recordset(p_page)
+        AS e (key text, size_bytes bigint, etag text, version_id text, bucket text,
+              object_key text, ulid text)
+     WHERE NOT EXISTS (SELECT 1 FROM object_locations l WHERE l.copy_id = e.ulid)
+     ORDER BY e.key COLLATE "C"
+    ON CONFLICT DO NOTHING
+    RETURNING backend_key;
+END $$;
+
+-- Rule 47: a live copy whose bytes are gone, or are not what they were, is one no more,
+-- if its part has another, or p_verified, which was read just now. outcome: 'lost' (it is garbage now), 'last' (it is the only one,
+-- and stays), 'rewritten' (a manifest copy: another one is wanted), 'upload' (of a part of
+-- an open upload: it stays) or 'gone' (it is not live, or nothing may be deleted).
+-- Lock order: object or part, the part's copies.
+CREATE OR REPLACE FUNCTION ledger_lose_copy(
+    p_copy_id text, p_verified text, p_grace interval)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    lost object_locations;
+    part object_parts;
+BEGIN
+    SELECT * INTO lost FROM object_locations l
+      WHERE l.copy_id = p_copy_id AND l.state = 'live';
+    IF NOT FOUND OR ledger_held() IS NOT NULL THEN
+        RETURN 'gone';
+    END IF;
+    IF lost.is_manifest THEN
+        UPDATE objects o
+           SET manifest_wanted_at = clock_timestamp(),
+               manifest_due_at = clock_timestamp()
+         WHERE o.object_id = lost.object_id AND o.manifest_wanted_at IS NULL;
+        RETURN 'rewritten';
+    END IF;
+    SELECT * INTO part FROM object_parts p WHERE p.part_id = lost.part_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN CASE WHEN EXISTS (SELECT 1 FROM multipart_parts m
+                                  WHERE m.part_id = lost.part_id)
+                    THEN 'upload' ELSE 'gone' END;
+    END IF;
+    -- A statement of its own: it sees what the lock has waited for.
+    IF NOT EXISTS (SELECT 1 FROM object_locations l
+                    WHERE l.part_id = part.part_id AND l.state = 'live'
+                      AND l.copy_id <> p_copy_id
+                      AND l.copy_id = coalesce(p_verified, l.copy_id))
+    THEN
+        RETURN 'last';
+    END IF;
+    UPDATE object_locations
+       SET state = 'garbage', object_id = part.object_id,
+           due_at = clock_timestamp() + p_grace
+     WHERE copy_id = p_copy_id AND state = 'live';
+    RETURN CASE WHEN FOUND THEN 'lost' ELSE 'gone' END;
+END $$;
+
+-- 17. Scrubbing --------------------------------------------------------------------------
+
+-- How far each backend's copies have been read: in the order of their ids, lap by lap. Who
+-- comes next was written, or read, the longest ago.
+CREATE TABLE IF NOT EXISTS scrubs (
+    backend_name  text        COLLATE "C" PRIMARY KEY
+                  REFERENCES backend_quotas ON DELETE CASCADE,
+    after_copy_id text        COLLATE "C" NOT NULL DEFAULT '',
+    lap_began_at  timestamptz NOT NULL DEFAULT now(),
+    lap_copies    bigint      NOT NULL DEFAULT 0,
+    lap_bytes     bigint      NOT NULL DEFAULT 0
+);
+
+-- Rule 49: a live copy is known to be bad from now on; p_word NULL: it is good after all.
+-- Whether that changed anything. The count of good copies follows, by a trigger, so the
+-- part's row is locked first, as always.
+CREATE OR REPLACE FUNCTION ledger_quarantine(p_copy_id text, p_word text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM object_parts p
+      WHERE p.part_id = (SELECT l.part_id FROM object_locations l
+                          WHERE l.copy_id = p_copy_id) FOR UPDATE;
+    UPDATE object_locations
+       SET quarantined_at = CASE WHEN p_word IS NOT NULL THEN clock_timestamp() END,
+           quarantine_word = p_word
+     WHERE copy_id = p_copy_id AND state = 'live' AND NOT is_manifest
+       AND (quarantined_at IS NULL) = (p_word IS NOT NULL);
+    RETURN FOUND;
+END $$;
+
+-- Rule 48: a copy has been read. p_seconds: what of the budget's time that took up; time
+-- that was not used is saved up for p_interval at the most.
+CREATE OR REPLACE FUNCTION ledger_note_scrub(
+    p_backend text, p_copy_id text, p_bytes bigint, p_seconds interval,
+    p_interval interval)
+RETURNS void LANGUAGE sql AS $$
+    UPDATE installation
+       SET scrub_paid_until = greatest(scrub_paid_until, clock_timestamp() - p_interval)
+                              + p_seconds;
+    INSERT INTO scrubs (backend_name, after_copy_id, lap_began_at, lap_copies, lap_bytes)
+    VALUES (p_backend, p_copy_id, clock_timestamp(), 1, p_bytes)
+    ON CONFLICT (backend_name) DO UPDATE
+       SET after_copy_id = excluded.after_copy_id,
+           lap_began_at = CASE WHEN scrubs.after_copy_id = '' THEN excluded.lap_began_at
+                               ELSE scrubs.lap_began_at END,
+           lap_copies = CASE WHEN scrubs.after_copy_id = '' THEN 0
+                             ELSE scrubs.lap_copies END + 1,
+           lap_bytes = CASE WHEN scrubs.after_copy_id = '' THEN 0
+                            ELSE scrubs.lap_bytes END + p_bytes
+$$;

@@ -175,6 +175,10 @@ class World:
         await self.threaded(self.postgres.fail_over)
         name = self.database.database.database
         self.database.database = self.postgres.primary.config(name)
+        # Nothing is lost with a synchronous standby, and somebody has to say so.
+        await self.threaded(
+            self.postgres.primary.execute, "SELECT ledger_accept_restore()", name
+        )
 
     # What is there afterwards.
 

@@ -21,8 +21,14 @@ from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import NAME, Rebalancer
 from s3proxy.jobs.replicating import Replicator
 from s3proxy.jobs.runner import Job
+from s3proxy.jobs.scrubbing import NAME as SCRUB
+from s3proxy.jobs.scrubbing import Scrub
+from s3proxy.jobs.sweeping import NAME as SWEEP
+from s3proxy.jobs.sweeping import ScheduledSweep
 from s3proxy.manager.replicating import Replicas
 from s3proxy.manager.routing import Router
+from s3proxy.manager.scrubbing import Scrubber
+from s3proxy.manager.sweeping import Sweeper
 from s3proxy.manager.writing import Writer
 from s3proxy.plan.placement import Fill, Standing, Target
 from s3proxy.plan.rebalance import Balance
@@ -31,6 +37,8 @@ from s3proxy.store.jobs import PostgresJobs
 from s3proxy.store.moving import PostgresMoving
 from s3proxy.store.quotas import PostgresQuotas
 from s3proxy.store.replicas import PostgresReplicas
+from s3proxy.store.scrubbing import PostgresScrubbing
+from s3proxy.store.sweeping import PostgresSweeping
 
 #: Between two looks at how full the backends are; claims of this process are added.
 FILLS_SECONDS = 5.0
@@ -40,6 +48,13 @@ DRAIN_SECONDS = 5.0
 
 #: A drain whose process is gone is another one's after this.
 DRAIN_HOLD_SECONDS = 60.0
+
+#: Between two looks whether a sweep is due, at the most; and after this a sweep whose
+#: process is gone is another one's.
+SWEEP_SECONDS, SWEEP_HOLD_SECONDS = 600.0, 600.0
+
+#: A scrub whose process is gone is another one's after this; one copy may take long.
+SCRUB_HOLD_SECONDS = 600.0
 
 #: A part whose copy could not be made is tried again after this, at the soonest.
 HOLD_SECONDS = 60.0
@@ -68,13 +83,14 @@ def pool_jobs(
     """
     heard: PoolEvents = Unheard() if events is None else events
     pool = foundation.pool
+    parts = PostgresReplicas(
+        pool,
+        config.ledger.lease_seconds,
+        config.ledger.grace_seconds,
+        HOLD_SECONDS,
+    )
     replicas = Replicas(
-        PostgresReplicas(
-            pool,
-            config.ledger.lease_seconds,
-            config.ledger.grace_seconds,
-            HOLD_SECONDS,
-        ),
+        parts,
         backends,
         writer,
         foundation.installation_id,
@@ -101,6 +117,28 @@ def pool_jobs(
             _replicate(
                 config.replication, replicas, names, health, clock, monotonic, heard
             )
+        )
+    if config.scrub.enabled:
+        laps = PostgresScrubbing(
+            pool,
+            parts,
+            config.ledger.grace_seconds,
+            config.scrub.bytes_per_day,
+            config.scrub.interval_seconds,
+        )
+        scrub = Scrub(
+            laps,
+            Scrubber(laps, backends, replicas, factor),
+            tuple(backends),
+            PostgresJobs(pool, process_name()),
+            SCRUB_HOLD_SECONDS,
+            heard,
+        )
+        every = config.scrub.interval_seconds
+        jobs.append(Job(SCRUB, every, scrub.round, clock, at_start=True))
+    if config.sweep.interval_seconds is not None:
+        jobs.append(
+            _sweep(config.sweep.interval_seconds, config, foundation, clock, heard)
         )
     if config.rebalance.enabled:
         jobs.append(
@@ -144,6 +182,27 @@ def _replicate(
         clock,
         at_start=True,
     )
+
+
+def _sweep(
+    interval_seconds: float,
+    config: Config,
+    foundation: Foundation,
+    clock: IReactorTime,
+    events: PoolEvents,
+) -> Job:
+    ledger = PostgresSweeping(foundation.pool, config.ledger.grace_seconds)
+    sweep = ScheduledSweep(
+        ledger,
+        Sweeper(ledger, foundation.backends, foundation.installation_id),
+        tuple(foundation.backends),
+        PostgresJobs(foundation.pool, process_name()),
+        interval_seconds,
+        SWEEP_HOLD_SECONDS,
+        events,
+    )
+    every = min(interval_seconds, SWEEP_SECONDS)
+    return Job(SWEEP, every, sweep.round, clock, at_start=True)
 
 
 def _rebalance(

@@ -29,7 +29,9 @@ from s3proxy.config_model import (
     RateLimitConfig,
     RebalanceConfig,
     ReplicationConfig,
+    ScrubConfig,
     ServerConfig,
+    SweepConfig,
     TelemetryConfig,
     TlsConfig,
     TracingConfig,
@@ -52,7 +54,9 @@ __all__ = [
     "RateLimitConfig",
     "RebalanceConfig",
     "ReplicationConfig",
+    "ScrubConfig",
     "ServerConfig",
+    "SweepConfig",
     "TelemetryConfig",
     "TlsConfig",
     "TracingConfig",
@@ -96,6 +100,8 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
             _replication(root.section("replication")) if "replication" in root else None
         ),
         rebalance=_rebalance(root.section("rebalance")),
+        sweep=_sweep(root.section("sweep")),
+        scrub=_scrub(root.section("scrub")),
     )
     _check_factor(root, config)
     root.finish()
@@ -392,6 +398,31 @@ def _check_factor(root: Section, config: Config) -> None:
             f"want at most {len(config.backends)}, the number of backends: no two "
             f"copies go to one; got {replication.factor}",
         )
+
+
+def _sweep(section: Section) -> SweepConfig:
+    sweep = SweepConfig(
+        interval_seconds=section.get("interval", values.duration(), None),
+    )
+    section.finish()
+    return sweep
+
+
+def _scrub(section: Section) -> ScrubConfig:
+    default = ScrubConfig()
+    scrub = ScrubConfig(
+        enabled=section.get("enabled", values.boolean, default.enabled),
+        bytes_per_day=section.get(
+            "bytes_per_day",
+            values.whole("a whole number of bytes, at least 1048576", 1048576),
+            default.bytes_per_day,
+        ),
+        interval_seconds=section.get(
+            "interval", values.duration(), default.interval_seconds
+        ),
+    )
+    section.finish()
+    return scrub
 
 
 def _rebalance(section: Section) -> RebalanceConfig:

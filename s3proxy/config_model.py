@@ -342,6 +342,32 @@ class RebalanceConfig:
 
 
 @frozen
+class SweepConfig:
+    """
+    Looking for what is on the backends and not in the ledger.
+
+    :ivar interval_seconds: Between two sweeps that only report; None: there are none.
+    """
+
+    interval_seconds: float | None = None
+
+
+@frozen
+class ScrubConfig:
+    """
+    Reading copies back, to see whether they are still what they were.
+
+    :ivar bytes_per_day: No more than that is read on a day, of all backends and by all
+        processes together, and of the last copy what is too much is saved later.
+    :ivar interval_seconds: Between two rounds.
+    """
+
+    enabled: bool = False
+    bytes_per_day: int = 10 * 1024**3
+    interval_seconds: float = 600.0
+
+
+@frozen
 class UiConfig:
     """
     The status page at ``/ui``.
@@ -382,6 +408,8 @@ class Config:
     routing_strategy: Strategy = "pack"
     replication: ReplicationConfig | None = None
     rebalance: RebalanceConfig = RebalanceConfig()
+    sweep: SweepConfig = SweepConfig()
+    scrub: ScrubConfig = ScrubConfig()
 
     @property
     def authenticates(self) -> bool:

@@ -23,7 +23,7 @@ from s3proxy.backend.measured import Account
 from s3proxy.backend.probe_calls import ProbeCalls
 from s3proxy.backend.probing import Probe, other_style
 from s3proxy.backend.signing import SigningAgent
-from s3proxy.commands import doctor, drain, explain, export
+from s3proxy.commands import doctor, drain, explain, export, sweep
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
@@ -43,6 +43,7 @@ from s3proxy.store.registry import BackendEntry, Registry
 from s3proxy.store.schema import apply_schema
 from s3proxy.store.standbys import ANSWER_SECONDS, Standbys, standby_arguments
 from s3proxy.store.status import Status
+from s3proxy.store.sweeping import PostgresSweeping
 from s3proxy.store.whereabouts import Whereabouts
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
@@ -277,6 +278,32 @@ async def open_export(config: Config, *, reactor: Any) -> AsyncIterator[export.S
             foundation.backends,
             sorted({*config.buckets, *await foundation.registry.names()}),
             timing.grace_seconds,
+            reactor,
+        )
+    finally:
+        await foundation.close()
+
+
+@asynccontextmanager
+async def open_sweep(
+    config: Config, *, reactor: Any, writes: bool
+) -> AsyncIterator[sweep.Pool]:
+    """
+    What ``sweep`` needs, closed after it.
+
+    :param writes: Whether rows are written, for which backends must be known.
+    :raises BackendMoved: As of :func:`register`.
+    """
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        if writes:
+            await register(foundation, ())
+        else:
+            await foundation.registry.check(_entries(foundation), ())
+        yield sweep.Pool(
+            PostgresSweeping(foundation.pool, config.ledger.grace_seconds),
+            foundation.backends,
+            foundation.installation_id,
             reactor,
         )
     finally:

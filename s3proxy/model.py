@@ -48,6 +48,8 @@ class Copy:
     :ivar copy_id: A ULID, used once, ever.
     :ivar backend_etag: What the backend answered, without quotes; may be no MD5.
     :ivar version_id: On a versioned backend, the version that was written.
+    :ivar is_quarantined: Its bytes are known to be bad: it is read only where there is
+        no other.
     """
 
     copy_id: str
@@ -57,6 +59,7 @@ class Copy:
     size_bytes: int
     backend_etag: str | None = None
     version_id: str | None = None
+    is_quarantined: bool = False
 
 
 @frozen

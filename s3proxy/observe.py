@@ -218,6 +218,14 @@ class Numbers(Protocol):
         """Objects whose manifest copy is to be written; long reads under way."""
         ...
 
+    async def held(self) -> str | None:
+        """Why nothing may be deleted; None where all is well."""
+        ...
+
+    async def quarantined(self) -> dict[str, int]:
+        """Copies that are known to be bad, by backend."""
+        ...
+
     async def counts(self) -> Counts:
         """Looks at every copy."""
         ...

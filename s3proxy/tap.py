@@ -198,6 +198,39 @@ class ExportOptions(_Common):
             raise usage.UsageError("export: --to DIR is required")
 
 
+class SweepOptions(_Common):
+    """``sweep``: find what is on the backends and not in the ledger."""
+
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["delete", None, "Have what is ours and unknown deleted, and rows repaired."],
+        ["dry-run", None, "Only tell, which is the default."],
+        ["accept-restore", None, "Vouch for the ledger after a restore or failover."],
+        ["all", None, "Show every key, not the first 100 of a kind."],
+    ]
+    longdesc = (
+        "Compares what the backends hold with the ledger, and tells what is whose. "
+        "Only with --delete are this installation's own unknown keys queued to be "
+        "deleted; foreign ones never are. Can be broken off and run again, beside "
+        "daemons. Exit code 0: nothing is wrong, or it has been seen to; 1: something "
+        "is left, and told; 2: could not be done."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.backends: list[str] = []
+
+    def opt_backend(self, name: str) -> None:
+        """Only backend NAME. Repeatable."""
+        self.backends.append(name)
+
+    def postOptions(self) -> None:
+        """:raises UsageError: Options do not go together."""
+        if self["delete"] and self["dry-run"]:
+            raise usage.UsageError("sweep: --delete or --dry-run, not both")
+        if self["accept-restore"] and self["dry-run"]:
+            raise usage.UsageError("sweep: --accept-restore is no --dry-run")
+
+
 class SyncOptions(_Common):
     """``sync``: take objects of a backend's bucket into the ledger."""
 
@@ -263,6 +296,7 @@ class Options(_Common):
         ("status", None, StatusOptions, "Show quotas and background jobs."),
         ("sync", None, SyncOptions, "Take in the objects of a backend's bucket."),
         ("drain", None, DrainOptions, "Move everything off a backend."),
+        ("sweep", None, SweepOptions, "Find what the ledger does not know."),
         ("remove", None, RemoveOptions, "Forget a backend that is empty."),
         ("explain", None, ExplainOptions, "Show where an object is."),
         ("what-if", None, WhatIfOptions, "Show what is left without a backend."),
@@ -522,12 +556,29 @@ def make_command(
                 out=out,
             )
 
+    async def run_sweep() -> int:
+        from s3proxy.commands import sweep
+        from s3proxy.foundation import open_sweep
+
+        delete = bool(chosen["delete"])
+        opened = open_sweep(options.configuration, reactor=reactor, writes=delete)
+        async with opened as pool:
+            return await sweep.run(
+                pool,
+                backends=chosen.backends,
+                delete=delete,
+                accept_restore=bool(chosen["accept-restore"]),
+                show_all=bool(chosen["all"]),
+                out=out,
+            )
+
     name = str(options.subCommand)
     commands = {
         "check": run_check,
         "status": run_status,
         "sync": run_sync,
         "drain": run_drain,
+        "sweep": run_sweep,
         "remove": run_remove,
         "explain": run_explain,
         "what-if": run_what_if,

@@ -140,6 +140,8 @@ def test_example_file_names_every_key() -> None:
         (config.ledger, document["ledger"]),
         (config.replication, document["replication"]),
         (config.rebalance, document["rebalance"]),
+        (config.sweep, document["sweep"]),
+        (config.scrub, document["scrub"]),
     ]
     for value, keys in sections:
         fields = {

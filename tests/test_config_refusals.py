@@ -254,6 +254,8 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
         "ledger.collect_interval",
         "want a duration",
     ),
+    ("sweep", {"interval": 0}, "sweep.interval", "want a duration"),
+    ("scrub", {"bytes_per_day": 1}, "scrub.bytes_per_day", "want a whole number of"),
     ("ledger", {"rent": "1m"}, "ledger.rent", "unknown key, want one of collect_"),
 ]
 
@@ -270,6 +272,8 @@ def test_refusals(section: str, keys: dict[str, Any], path: str, want: str) -> N
         "ledger": {},
         "replication": {},
         "rebalance": {},
+        "sweep": {},
+        "scrub": {},
     }
     read(copy.deepcopy(document))
     at = {

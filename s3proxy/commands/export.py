@@ -20,9 +20,9 @@ from twisted.internet.interfaces import IReactorTime
 from s3proxy.commands import export_tree
 from s3proxy.commands.export_reading import Found, Reading, Unreadable, first_copies
 from s3proxy.commands.export_tree import NotWritable, Tree
-from s3proxy.commands.patience import all_of
 from s3proxy.commands.progress import Progress, size_text
 from s3proxy.errors import ConfigError
+from s3proxy.manager.patience import all_of
 from s3proxy.manager.ports import Backend, Ledger
 from s3proxy.model import ObjectInfo
 from s3proxy.plan.exporting import FilePath, file_path

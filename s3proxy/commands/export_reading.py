@@ -16,9 +16,9 @@ from attrs import define, evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from s3proxy.commands.patience import patiently
 from s3proxy.errors import BackendError, BackendMissing, BackendUnavailable
 from s3proxy.manager.part_reading import PartReader
+from s3proxy.manager.patience import patiently
 from s3proxy.manager.pinning import Pin
 from s3proxy.manager.ports import Backend, Ledger
 from s3proxy.model import ObjectInfo, Part

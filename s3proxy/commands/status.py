@@ -73,6 +73,14 @@ class Status(Protocol):
         """Parts with fewer live copies than that, and those of them without any."""
         ...
 
+    async def quarantined(self) -> int:
+        """Copies that are known to be bad."""
+        ...
+
+    async def held(self) -> str | None:
+        """Why nothing may be deleted; None where all is well."""
+        ...
+
 
 async def run(
     status: Status, *, configured: Collection[str], factor: int, out: TextIO
@@ -95,6 +103,10 @@ async def run(
         out.write(f"{few - lost} parts of objects have fewer than {factor} copies\n")
     if lost:
         out.write(f"{lost} parts of objects have NO COPY: see s3proxy check\n")
+    if bad := await status.quarantined():
+        out.write(f"{bad} copies are known to be BAD: see s3proxy check\n")
+    if (held := await status.held()) is not None:
+        out.write(f"NOTHING IS DELETED on any backend: {held}; see s3proxy sweep\n")
     out.write("\n")
     _print_jobs(await status.jobs(), out)
     return 0

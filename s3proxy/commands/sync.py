@@ -20,9 +20,9 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from s3proxy.commands.context import Context, CopyRow
-from s3proxy.commands.patience import all_of, patiently
 from s3proxy.commands.progress import Progress, size_text
 from s3proxy.errors import BackendError, BackendMissing, BackendUnavailable, ConfigError
+from s3proxy.manager.patience import all_of, patiently
 from s3proxy.manager.ports import Backend, BackendKey
 from s3proxy.model import FoundObject
 from s3proxy.plan.adoption import (

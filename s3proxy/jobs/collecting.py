@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from s3proxy.errors import BackendError
 from s3proxy.jobs.ports import D, Janitor
 from s3proxy.manager.ports import Backend
+from s3proxy.plan.sweeping import ADVICE
 
 #: Rows of one backend in one round, and how many deletes of it are under way at once.
 BATCH = 200
@@ -34,6 +35,7 @@ class Collector(Generic[D]):
     _janitor: Janitor[D]
     _backends: Mapping[str, Backend]
     quiet: Callable[[], bool]
+    _told: str | None = None
     _log = Logger()
 
     async def round(self) -> int:
@@ -41,7 +43,7 @@ class Collector(Generic[D]):
         await self.reap()
         rounds = [Deferred.fromCoroutine(self.collect(name)) for name in self._backends]
         outcomes = await DeferredList(rounds, consumeErrors=True)
-        return sum(_results(outcomes))
+        return sum(each for each in _results(outcomes) if isinstance(each, int))
 
     async def reap(self) -> None:
         """Abandon claims whose lease is over; forget pins that nobody renewed."""
@@ -51,18 +53,37 @@ class Collector(Generic[D]):
             pass
         await self._janitor.unpin_expired()
 
-    async def collect(self, name: str) -> int:
+    async def collect(self, name: str) -> int | str:
         """
-        Delete what is due on one backend; returns how many rows are done with.
+        Delete what is due on one backend; returns how many rows are done with, or in
+        words why nothing is deleted (rule 24; the ledger hands nothing out then).
 
         To be a job of its own for each: one that stalls must hold up no other.
         """
         if self.quiet():
             return 0
+        held = await self._janitor.held()
+        self._tell_held(held)
+        if held is not None:
+            return f"NOTHING IS DELETED: {held}; see s3proxy sweep"
         backend, janitor = self._backends[name], self._janitor
         return await self._collect(
             backend, janitor.collect, self._delete
         ) + await self._collect(backend, janitor.collect_adopted, self._delete_adopted)
+
+    def _tell_held(self, why: str | None) -> None:
+        """Log it when it begins and ends, not at every round."""
+        if why == self._told:
+            return
+        self._told = why
+        if why is None:
+            self._log.info("garbage is deleted again")
+            return
+        self._log.error(
+            "nothing is deleted on any backend: {why}. {advice}",
+            why=why,
+            advice=ADVICE,
+        )
 
     async def _collect(
         self,

@@ -53,6 +53,41 @@ class RebalanceRound:
     skipped: Skipped | None = None
 
 
+@frozen
+class SweepRound:
+    """
+    One backend, swept.
+
+    :ivar unknown: Keys of ours without a row.
+    :ivar missing: Live copies without their bytes; *changed*: with others.
+    :ivar foreign: Keys of others.
+    """
+
+    backend: str
+    unknown: int = 0
+    missing: int = 0
+    changed: int = 0
+    foreign: int = 0
+
+
+@frozen
+class ScrubRound:
+    """
+    A round of scrubbing.
+
+    :ivar read: Copies read, *bytes_read* in all.
+    :ivar bad: Copies that are bad, and not replaced.
+    :ivar replaced: Copies that were bad.
+    :ivar unread: Copies that could not be read.
+    """
+
+    read: int = 0
+    bytes_read: int = 0
+    bad: int = 0
+    replaced: int = 0
+    unread: int = 0
+
+
 class PoolEvents(Protocol):
     """Is told of each round of this process as it ends."""
 
@@ -64,6 +99,14 @@ class PoolEvents(Protocol):
         """Copies were moved."""
         ...
 
+    def swept(self, done: SweepRound) -> None:
+        """A backend was looked at."""
+        ...
+
+    def scrubbed(self, done: ScrubRound) -> None:
+        """Copies were read back."""
+        ...
+
 
 class Unheard:
     """Nobody counts."""
@@ -72,4 +115,10 @@ class Unheard:
         """See :class:`PoolEvents`."""
 
     def rebalanced(self, done: RebalanceRound) -> None:
+        """See :class:`PoolEvents`."""
+
+    def swept(self, done: SweepRound) -> None:
+        """See :class:`PoolEvents`."""
+
+    def scrubbed(self, done: ScrubRound) -> None:
         """See :class:`PoolEvents`."""

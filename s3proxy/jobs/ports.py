@@ -60,6 +60,10 @@ class Janitor(Protocol[D]):
         """Forget adopted copies whose key holds something else; returns how many."""
         ...
 
+    async def held(self) -> str | None:
+        """Why nothing may be deleted (rule 24); None where all is well."""
+        ...
+
     async def unpin_expired(self) -> None:
         """Forget read pins that nobody renewed."""
         ...

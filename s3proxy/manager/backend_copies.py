@@ -58,7 +58,7 @@ class BackendCopies:
         if self._monotonic() < self._not_before.get(backend, 0.0):
             return None
         for copy in whole.part.copies:
-            if copy.backend_name == backend:
+            if copy.backend_name == backend and not copy.is_quarantined:
                 return copy
         return None
 

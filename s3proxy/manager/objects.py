@@ -197,7 +197,7 @@ class Objects:
                 "No backend that holds this object answers. Please try again."
             )
         if current_view() is not None:
-            # Rule 48: its bytes may rightly be gone, and a 404 would be a guess.
+            # Rule 50: its bytes may rightly be gone, and a 404 would be a guess.
             return ServiceUnavailable(_OLD_NEWS)
         # Never a 404: the object is in the ledger (protocol, rule 16).
         self._log.critical(

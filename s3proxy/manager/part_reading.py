@@ -95,9 +95,15 @@ class PartReader:
         self._download = None
 
     async def _connect(self) -> None:
+        # Wrong bytes are better than none, and worse than those of another try.
+        good = [each for each in self.part.copies if not each.is_quarantined]
         # The copy that just broke off comes last.
         candidates = sorted(
-            (c for c in self.part.copies if c.copy_id not in self._failed_copies),
+            (
+                each
+                for each in good or self.part.copies
+                if each.copy_id not in self._failed_copies
+            ),
             key=lambda each: (
                 each is self._copy,
                 self._health.of_reads(each.backend_name),

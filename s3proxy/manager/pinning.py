@@ -42,7 +42,7 @@ class Pin:
 
         async def pin() -> None:
             try:
-                # A standby takes no pins: of what is read there (protocol, rule 48),
+                # A standby takes no pins: of what is read there (protocol, rule 50),
                 # they are the primary's as soon as that is back.
                 with reading(None):
                     await self._ledger.pin(self.object_id)

@@ -126,7 +126,10 @@ class Replicas:
             return None
         source = min(
             wanted.part.copies,
-            key=lambda each: self._health.of_reads(each.backend_name),
+            key=lambda each: (
+                each.is_quarantined,
+                self._health.of_reads(each.backend_name),
+            ),
         )
         made = await self._copy(wanted, source, factor=factor)
         return wanted.part.size_bytes if made else None

@@ -66,10 +66,15 @@ class Checks:
         strays = await self._run("strays")
         bare = await self._run("unmanifested_objects")
         miscounted = await self._run("miscounted_parts")
+        bad = await self._run("quarantined", limit=100)
         return [
             *(f"object {bucket}/{key}: a part is missing" for bucket, key in objects),
             *(f"{kind} {name} belongs to no object" for kind, name in strays),
             *(f"object {bucket}/{key}: has no manifest copy" for bucket, key in bare),
+            *(
+                f"{backend}: quarantined: {backend_key!r} of {bucket}/{key} {word}"
+                for backend, backend_key, bucket, key, word in bad
+            ),
             *(f"part {name}: its copies are miscounted" for (name,) in miscounted),
         ]
 

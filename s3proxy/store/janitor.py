@@ -7,6 +7,7 @@ from attrs import define, frozen
 from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
 from s3proxy.store.running import run_decided
+from s3proxy.store.sweeping import held
 
 
 @frozen
@@ -89,6 +90,10 @@ class Janitor:
             late=interval(self.late_seconds),
         )
         return int(count)
+
+    async def held(self) -> str | None:
+        """Why nothing may be deleted; None where all is well."""
+        return await held(self.pool)
 
     async def unpin_expired(self) -> None:
         """Forget read pins that nobody renewed."""

@@ -10,6 +10,7 @@ from s3proxy.observe import Counts, Quota, Unsettled
 from s3proxy.store.pool import Pool
 from s3proxy.store.running import run_decided
 from s3proxy.store.statements import statements
+from s3proxy.store.sweeping import held
 
 #: Counting looks at every copy, and nobody waits for it.
 _PATIENCE_SECONDS = 300.0
@@ -35,6 +36,15 @@ class PostgresNumbers:
         """See :class:`~s3proxy.observe.Numbers`."""
         ((manifests, pins),) = await run_decided(self.pool, "waiting_work")
         return int(manifests), int(pins)
+
+    async def held(self) -> str | None:
+        """See :class:`~s3proxy.observe.Numbers`."""
+        return await held(self.pool)
+
+    async def quarantined(self) -> dict[str, int]:
+        """See :class:`~s3proxy.observe.Numbers`."""
+        rows = await run_decided(self.pool, "count_quarantined")
+        return {backend: int(count) for backend, count in rows}
 
     async def counts(self) -> Counts:
         """See :class:`~s3proxy.observe.Numbers`."""

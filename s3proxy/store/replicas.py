@@ -53,8 +53,8 @@ class PostgresReplicas:
         bucket, key, etag, content_type, headers, user_metadata = rows[0][:6]
         tags, checksums, _, number, offset_bytes, size_bytes, md5 = rows[0][6:13]
         copies = tuple(
-            Copy(copy_id, part_id, name, backend_key, size_bytes, etag, version_id)
-            for *_, copy_id, name, backend_key, etag, version_id in rows
+            Copy(copy_id, part_id, name, backend_key, size_bytes, etag, version, is_bad)
+            for *_, copy_id, name, backend_key, etag, version, is_bad in rows
         )
         part = Part(part_id, number, offset_bytes, size_bytes, md5, copies)
         return PartToCopy(

@@ -47,7 +47,7 @@ def read_parts(rows: Sequence[Row]) -> tuple[Part, ...]:
     found: dict[str, tuple[Row, list[Copy]]] = {}
     for row in rows:
         part_id, _number, _offset, size_bytes = row[:4]
-        copy_id, backend_name, backend_key, backend_etag, version_id = row[5:10]
+        copy_id, backend_name, backend_key, backend_etag, version_id, is_bad = row[5:11]
         _, copies = found.setdefault(part_id, (row, []))
         if copy_id is not None:
             copies.append(
@@ -59,6 +59,7 @@ def read_parts(rows: Sequence[Row]) -> tuple[Part, ...]:
                     size_bytes,
                     backend_etag,
                     version_id,
+                    is_bad,
                 )
             )
     return tuple(

@@ -21,7 +21,7 @@ async def run(pool: Pool, statement: str, /, **parameters: Any) -> list[Row]:
     """
     Run a statement whose unknown outcome the caller looks after.
 
-    A request that reads a standby (protocol, rule 48) has all of its statements there.
+    A request that reads a standby (protocol, rule 50) has all of its statements there.
 
     :raises StoreUnavailable: It did not happen; the server's refusal says so, too.
     :raises OutcomeUnknown: The connection broke while it was under way.

@@ -1,5 +1,5 @@
 """
-Reading from a standby of the database while its primary is away (protocol, rule 48).
+Reading from a standby of the database while its primary is away (protocol, rule 50).
 
 What a standby has may be old, so that it is read only after the primary has failed to
 answer a question that was put to it after the request began.

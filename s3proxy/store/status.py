@@ -7,6 +7,7 @@ from attrs import define, frozen
 from s3proxy.store.jobs import JobRow, job_rows
 from s3proxy.store.pool import Pool
 from s3proxy.store.running import run_decided
+from s3proxy.store.sweeping import held
 
 
 @frozen
@@ -43,6 +44,15 @@ class Status:
     async def jobs(self) -> list[JobRow]:
         """What each kind of work did last, by name."""
         return await job_rows(self.pool)
+
+    async def quarantined(self) -> int:
+        """Copies that are known to be bad."""
+        rows = await run_decided(self.pool, "count_quarantined")
+        return sum(int(count) for _, count in rows)
+
+    async def held(self) -> str | None:
+        """Why nothing may be deleted; None where all is well."""
+        return await held(self.pool)
 
     async def under_replicated(self, factor: int) -> tuple[int, int]:
         """Parts with fewer live copies than that, and those of them without any."""

@@ -48,6 +48,8 @@ class LedgerGauges:
         self._late = gauge("s3proxy_ledger_late_copies")
         self._manifests = gauge("s3proxy_ledger_wanted_manifests")
         self._pins = gauge("s3proxy_ledger_read_pins")
+        self._held = gauge("s3proxy_ledger_held")
+        self._quarantined = gauge("s3proxy_quarantined_copies")
         self._pending = gauge("s3proxy_replication_pending")
         self._refreshed = gauge("s3proxy_ledger_last_refresh_timestamp_seconds")
         self._counted = gauge("s3proxy_ledger_last_count_timestamp_seconds")
@@ -80,6 +82,8 @@ class LedgerGauges:
         quotas = await self._numbers.quotas()
         unsettled = await self._numbers.unsettled()
         manifests, pins = await self._numbers.waiting()
+        held = await self._numbers.held()
+        quarantined = await self._numbers.quarantined()
         pending = None if self.pending is None else await self.pending()
         self._backends = [each.backend for each in quotas]
         for quota in quotas:
@@ -90,6 +94,8 @@ class LedgerGauges:
                 quota.limit_bytes if limited else math.inf
             )
             self._available.labels(quota.backend).set(left if limited else math.inf)
+        for backend in self._backends:
+            self._quarantined.labels(backend).set(quarantined.get(backend, 0))
         rows = {(each.backend, each.state): each for each in unsettled}
         for backend in self._backends:
             for state in _UNSETTLED:
@@ -99,6 +105,7 @@ class LedgerGauges:
                 self._late.labels(backend, state).set(row.late_count if row else 0)
         self._manifests.set(manifests)
         self._pins.set(pins)
+        self._held.set(held is not None)
         if pending is not None or not self._is_begun:
             self._pending.set(pending or 0)
         self._is_begun = True

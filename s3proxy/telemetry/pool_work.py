@@ -66,6 +66,64 @@ class RebalanceRound(Round, Protocol):
         ...
 
 
+class SweepRound(Protocol):
+    """A backend, swept."""
+
+    @property
+    def backend(self) -> str:
+        """Which."""
+        ...
+
+    @property
+    def unknown(self) -> int:
+        """Keys of ours without a row."""
+        ...
+
+    @property
+    def missing(self) -> int:
+        """Live copies without their bytes."""
+        ...
+
+    @property
+    def changed(self) -> int:
+        """Live copies with other bytes."""
+        ...
+
+    @property
+    def foreign(self) -> int:
+        """Keys of others."""
+        ...
+
+
+class ScrubRound(Protocol):
+    """A round of scrubbing."""
+
+    @property
+    def read(self) -> int:
+        """Copies read."""
+        ...
+
+    @property
+    def bytes_read(self) -> int:
+        """Their bytes."""
+        ...
+
+    @property
+    def bad(self) -> int:
+        """Copies that are bad, and not replaced."""
+        ...
+
+    @property
+    def replaced(self) -> int:
+        """Copies that were bad."""
+        ...
+
+    @property
+    def unread(self) -> int:
+        """Copies that could not be read."""
+        ...
+
+
 class PoolWork:
     """Is told of each round of this process as it ends."""
 
@@ -80,6 +138,9 @@ class PoolWork:
         self._rebalanced = metrics.counter("s3proxy_rebalance_runs_total")
         self._rebalance = metrics.histogram("s3proxy_rebalance_duration_seconds")
         self._skipped = metrics.counter("s3proxy_rebalance_skipped_total")
+        self._swept = metrics.gauge("s3proxy_sweep_keys")
+        self._scrubbed = metrics.counter("s3proxy_scrub_copies_total")
+        self._scrubbed_bytes = metrics.counter("s3proxy_scrub_bytes_total")
         # All that there can be is 0 from the start.
         for strategy in STRATEGIES:
             self._bytes.labels(strategy)
@@ -89,6 +150,8 @@ class PoolWork:
                 self._rebalanced.labels(strategy, _status(is_good))
         for is_good in (True, False):
             self._replicated.labels(_status(is_good))
+        for outcome in ("good", "bad", "replaced", "unread"):
+            self._scrubbed.labels(outcome)
         for reason in ("threshold", "empty_plan"):
             self._skipped.labels(reason)
 
@@ -110,6 +173,25 @@ class PoolWork:
         self._bytes.labels(done.strategy).inc(done.bytes_moved)
         if done.skipped is not None:
             self._skipped.labels(done.skipped).inc()
+
+    def swept(self, done: SweepRound) -> None:
+        """A backend was looked at."""
+        for kind, count in (
+            ("unknown", done.unknown),
+            ("missing", done.missing),
+            ("changed", done.changed),
+            ("foreign", done.foreign),
+        ):
+            self._swept.labels(done.backend, kind).set(count)
+
+    def scrubbed(self, done: ScrubRound) -> None:
+        """Copies were read back."""
+        good = max(done.read - done.bad - done.replaced, 0)
+        self._scrubbed.labels("good").inc(good)
+        self._scrubbed.labels("bad").inc(done.bad)
+        self._scrubbed.labels("replaced").inc(done.replaced)
+        self._scrubbed.labels("unread").inc(done.unread)
+        self._scrubbed_bytes.inc(done.bytes_read)
 
 
 def _status(is_good: bool) -> str:

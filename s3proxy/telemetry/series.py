@@ -194,6 +194,38 @@ SECTIONS: tuple[tuple[str, tuple[Series, ...]], ...] = (
         ),
     ),
     (
+        "Sweeps",
+        (
+            _gauge(
+                "s3proxy_sweep_keys",
+                "backend kind",
+                "What the last scheduled sweep of this daemon found. unknown: keys "
+                "of ours without a row; missing: live copies without their bytes; "
+                "changed: live copies with another size or ETag; foreign: others' "
+                "keys.",
+            ),
+        ),
+    ),
+    (
+        "Scrubbing",
+        (
+            _counter(
+                "s3proxy_scrub_copies_total",
+                "outcome",
+                "Copies that were read back. good; bad: marked, since no other copy "
+                "is known to be good; replaced: they were bad; unread: the backend did "
+                "not answer.",
+            ),
+            _counter("s3proxy_scrub_bytes_total", "", "Bytes that were read for it."),
+            _gauge(
+                "s3proxy_quarantined_copies",
+                "backend",
+                "Copies that are known to be bad and not yet replaced; s3proxy check "
+                "names them.",
+            ),
+        ),
+    ),
+    (
         "Clients and processes",
         (
             _counter(
@@ -270,6 +302,13 @@ SECTIONS: tuple[tuple[str, tuple[Series, ...]], ...] = (
                 "s3proxy_ledger_read_pins",
                 "",
                 "Long reads for which overwritten bytes are kept.",
+            ),
+            _gauge(
+                "s3proxy_ledger_held",
+                "",
+                "1: nothing is deleted on any backend, since the database was "
+                "restored, a standby took over, or a sweep found too many unknown "
+                "keys; `sweep --accept-restore` ends it.",
             ),
             _gauge(
                 "s3proxy_ledger_last_refresh_timestamp_seconds",

@@ -1,5 +1,5 @@
 """
-Reading on from a standby of the database while its primary is away (rule 48).
+Reading on from a standby of the database while its primary is away (rule 50).
 
 One request is answered from the primary or from one standby, never from both: what it
 is granted and what it reads have to be of one time.

@@ -37,6 +37,12 @@ class Told:
     async def under_replicated(self, factor: int) -> tuple[int, int]:
         return self._few
 
+    async def quarantined(self) -> int:
+        return 0
+
+    async def held(self) -> str | None:
+        return None
+
 
 async def shown(told: Told, *configured: str, factor: int = 1) -> list[str]:
     """Its lines."""

@@ -30,6 +30,8 @@ from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.manifests import PostgresManifests
 from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.replicas import PostgresReplicas
+from s3proxy.store.scrubbing import PostgresScrubbing
+from s3proxy.store.sweeping import PostgresSweeping
 from s3proxy.store.uploads import PostgresUploads
 from s3proxy.web.app import App
 from tests.crash.statements import Statements
@@ -67,6 +69,11 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (Janitor, "collect_adopted", "collect_adopted"),
     (Janitor, "collected", "collected"),
     (Janitor, "let_go", "let_go"),
+    (PostgresScrubbing, "quarantine", "scrub_quarantine"),
+    (PostgresScrubbing, "note", "scrub_note"),
+    (PostgresSweeping, "known", "sweep_known"),
+    (PostgresSweeping, "queue", "sweep_queue"),
+    (PostgresSweeping, "lose", "sweep_lose"),
     (S3Backend, "open_put", "open_put"),
     (S3Backend, "copy", "copy"),
     (S3Backend, "delete", "backend_delete"),
@@ -100,6 +107,10 @@ SENT = {
     "SELECT ledger_collected(": "collected.sent",
     "FROM ledger_adopt(": "adopt.sent",
     "FROM ledger_rebuild(": "rebuild.sent",
+    "FROM ledger_sweep(": "sweep_queue.sent",
+    "SELECT ledger_lose_copy(": "lose.sent",
+    "SELECT ledger_quarantine(": "scrub_quarantine.sent",
+    "SELECT ledger_note_scrub(": "scrub_note.sent",
 }
 
 #: What rounds of jobs begin with.

@@ -92,18 +92,24 @@ class BreakableDaemon(Daemon):
     def sync(
         self, *options: str, point: str = "", page: int = 1000
     ) -> subprocess.CompletedProcess[str]:
+        """As :meth:`command`."""
+        return self.command("sync", *options, point=point, page=page)
+
+    def command(
+        self, *arguments: str, point: str = "", page: int = 1000
+    ) -> subprocess.CompletedProcess[str]:
         """
-        Run ``sync``; it dies when it gets to *point*.
+        Run a command; it dies when it gets to *point*.
 
         :param page: How many keys a page of the listing has.
         """
-        order = self.directory / "trip-wire-of-sync"
+        order = self.directory / "trip-wire-of-a-command"
         order.unlink(missing_ok=True)
         if point:
             assert point in POINTS
             order.write_text(f"{point} kill")
         environment = {ENVIRONMENT: str(order), PAGE_ENVIRONMENT: str(page)}
-        done = self.run("sync", *options, environment=environment)
+        done = self.run(*arguments, environment=environment)
         assert bool(point) == (done.returncode == -signal.SIGKILL), done.stderr
         return done
 
@@ -332,8 +338,13 @@ class Grounds:
         *,
         relayed: bool = False,
         ledger: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> Any:
-        """A ground of its own; *stack* ends it."""
+        """
+        A ground of its own; *stack* ends it.
+
+        :param more: Sections of the configuration.
+        """
         postgres, s3server = self.postgres, self.s3server
         database = postgres.create_database()
         stack.callback(postgres.drop_database, database)
@@ -344,7 +355,7 @@ class Grounds:
             backends.append(backend)
         if not relayed:
             daemon = stack.enter_context(
-                BreakableDaemon(database, backends, ledger=ledger)
+                BreakableDaemon(database, backends, ledger=ledger, **more)
             )
             ground = Ground(postgres, s3server, database, backends, daemon)
         else:
@@ -355,6 +366,7 @@ class Grounds:
                     to_database.config,
                     [to_backend.config, *backends[1:]],
                     ledger=ledger,
+                    **more,
                 )
             )
             ground = RelayedGround(

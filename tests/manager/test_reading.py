@@ -532,7 +532,7 @@ class OldView:
 @pytest.mark.parametrize("are_others", [False, True])
 @ensureDeferred
 async def test_the_bytes_of_old_news_are_gone(stage: Stage, are_others: bool) -> None:
-    """As they may be (rule 48): 503 in words, no alarm, and never other bytes."""
+    """As they may be (rule 50): 503 in words, no alarm, and never other bytes."""
     found = stored(part(stage, DATA))
     for backend in (stage.one, stage.two):
         if are_others:

@@ -107,6 +107,8 @@ class Database:
     def clear(self) -> None:
         """Empty it."""
         self.sql("; ".join(f"DELETE FROM {table}" for table in _TABLES))
+        self.sql("UPDATE installation SET swept_at = NULL, sweep_result = NULL")
+        self.sql("SELECT ledger_accept_restore()")
 
 
 @pytest.fixture(scope="session")

@@ -94,4 +94,8 @@ def test_a_backup_that_is_older_than_the_backends(
         said = daemon.check(settled=False).stdout
         assert "deleted~" in said, said
         client.delete_object(Bucket=BUCKET, Key="deleted")
+        status = daemon.run("status").stdout
+        assert "NOTHING IS DELETED on any backend: the database is not" in status
+        accepted = daemon.run("sweep", "--accept-restore")
+        assert accepted.returncode in (0, 1), accepted.stderr
         daemon.wait_clean()

@@ -33,7 +33,12 @@ from s3proxy.errors import (
     StoreUnavailable,
 )
 from s3proxy.jobs.collecting import Collector
-from s3proxy.jobs.events import RebalanceRound, ReplicationRound
+from s3proxy.jobs.events import (
+    RebalanceRound,
+    ReplicationRound,
+    ScrubRound,
+    SweepRound,
+)
 from s3proxy.jobs.manifesting import Manifester
 from s3proxy.jobs.pacing import Pace
 from s3proxy.jobs.rebalancing import Rebalancer
@@ -83,6 +88,8 @@ class Told:
     def __init__(self) -> None:
         self.replications: list[ReplicationRound] = []
         self.rebalances: list[RebalanceRound] = []
+        self.sweeps: list[SweepRound] = []
+        self.scrubs: list[ScrubRound] = []
 
     def replicated(self, done: ReplicationRound) -> None:
         """See :class:`~s3proxy.jobs.events.PoolEvents`."""
@@ -91,6 +98,14 @@ class Told:
     def rebalanced(self, done: RebalanceRound) -> None:
         """See :class:`~s3proxy.jobs.events.PoolEvents`."""
         self.rebalances.append(done)
+
+    def swept(self, done: SweepRound) -> None:
+        """See :class:`~s3proxy.jobs.events.PoolEvents`."""
+        self.sweeps.append(done)
+
+    def scrubbed(self, done: ScrubRound) -> None:
+        """See :class:`~s3proxy.jobs.events.PoolEvents`."""
+        self.scrubs.append(done)
 
 
 class Breaking:

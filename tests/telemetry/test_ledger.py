@@ -42,6 +42,12 @@ class FakeNumbers:
     async def waiting(self) -> tuple[int, int]:
         return 4, 2
 
+    async def held(self) -> str | None:
+        return "restored"
+
+    async def quarantined(self) -> dict[str, int]:
+        return {"b2": 3}
+
     async def counts(self) -> Counts:
         self.counted += 1
         self.seconds += self.count_seconds
@@ -92,6 +98,9 @@ async def test_a_round(
     assert page.total("s3proxy_ledger_copies") == 3
     assert page.value("s3proxy_ledger_wanted_manifests") == 4
     assert page.value("s3proxy_ledger_read_pins") == 2
+    assert page.value("s3proxy_ledger_held") == 1
+    bad = [page.value("s3proxy_quarantined_copies", backend=f"b{n}") for n in (1, 2)]
+    assert bad == [0, 3]
     assert page.value("s3proxy_replication_pending") == 0
     assert page.value(LAST) == page.value(COUNTED) == 1000
     numbers.gone.clear()

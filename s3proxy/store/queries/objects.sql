@@ -55,7 +55,8 @@ SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_m
        o.headers, o.user_metadata, o.checksums, o.tags,
        (SELECT count(*) FROM object_parts c WHERE c.object_id = o.object_id),
        p.part_id, p.part_number, p.offset_bytes, p.size_bytes, p.md5,
-       l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id
+       l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id,
+       l.quarantined_at IS NOT NULL
   FROM objects o
   CROSS JOIN LATERAL (SELECT * FROM object_parts a WHERE a.object_id = o.object_id
                        ORDER BY a.part_number LIMIT 1) p
@@ -65,7 +66,8 @@ SELECT o.object_key, o.object_id, o.size_bytes, o.etag, o.content_type, o.last_m
 
 -- name: parts
 SELECT p.part_id, p.part_number, p.offset_bytes, p.size_bytes, p.md5,
-       l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id
+       l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id,
+       l.quarantined_at IS NOT NULL
   FROM object_parts p
   LEFT JOIN object_locations l ON l.part_id = p.part_id AND l.state = 'live'
  WHERE p.object_id = %(object_id)s::text

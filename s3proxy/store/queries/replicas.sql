@@ -5,7 +5,8 @@ SELECT part_id FROM ledger_take_replicas(%(factor)s::integer, %(limit)s::integer
 -- name: part_to_copy
 SELECT o.bucket, o.object_key, o.etag, o.content_type, o.headers, o.user_metadata,
        o.tags, o.checksums, p.part_id, p.part_number, p.offset_bytes, p.size_bytes, p.md5,
-       l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id
+       l.copy_id, l.backend_name, l.backend_key, l.backend_etag, l.version_id,
+       l.quarantined_at IS NOT NULL
   FROM object_parts p
   JOIN object_locations l ON l.part_id = p.part_id AND l.state = 'live'
   JOIN objects o ON o.object_id = p.object_id
@@ -29,14 +30,15 @@ SELECT ledger_trim_copies(%(factor)s::integer, %(keep)s::text[], %(limit)s::inte
                           %(grace)s::interval)
 
 -- name: under_replicated
--- How many parts have fewer live copies than wanted, and how many of them none.
+-- How many parts have fewer good copies than wanted, and how many of them none.
 SELECT count(*), count(*) FILTER (WHERE p.live_copies < 1)
   FROM object_parts p WHERE p.live_copies < %(factor)s::integer
 
 -- name: miscounted_parts
 SELECT p.part_id FROM object_parts p
  WHERE p.live_copies <> (SELECT count(*) FROM object_locations l
-                          WHERE l.part_id = p.part_id AND l.state = 'live')
+                          WHERE l.part_id = p.part_id AND l.state = 'live'
+                            AND l.quarantined_at IS NULL)
  LIMIT 100
 
 -- name: movable
