@@ -21,11 +21,13 @@ from s3proxy.jobs.runner import Job, Jobs
 from s3proxy.observe import NOBODY, BackendWatch
 from s3proxy.store.numbers import PostgresNumbers
 from s3proxy.store.pool import Pool
+from s3proxy.store.standbys import Standbys
 from s3proxy.store.status import Status
 from s3proxy.telemetry.ledger import REFRESH_SECONDS, LedgerGauges
 from s3proxy.telemetry.metrics import Metrics
 from s3proxy.telemetry.pool_work import PoolWork
 from s3proxy.telemetry.work import BackendCalls, Rounds, Statements
+from s3proxy.web.degraded import READS
 from s3proxy.web.throttle import Throttle
 
 #: Between two looks at what is only there to be looked at, where the scrape may be
@@ -65,11 +67,16 @@ def pool_events(metrics: Metrics | None) -> PoolEvents | None:
     return None if metrics is None else PoolWork(metrics)
 
 
-def stale_reads(metrics: Metrics | None) -> Callable[[str], None]:
+def stale_reads(
+    metrics: Metrics | None, standbys: Standbys | None
+) -> Callable[[str], None]:
     """Who is told of each answer from a standby."""
-    if metrics is None:
+    if metrics is None or standbys is None:
         return lambda operation: None
     counter = metrics.counter("s3proxy_stale_reads_total")
+    for kind in READS:
+        # A rate sees no first one where nothing was shown before.
+        counter.labels(kind.__name__)
     return lambda operation: counter.labels(operation).inc()
 
 

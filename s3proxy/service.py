@@ -336,7 +336,7 @@ class Daemon(Lifecycle):
             meter=self._front.requests,
             access=access,
             readiness=self._readiness,
-            degraded=Degraded(standbys, stale_reads(metrics)),
+            degraded=Degraded(standbys, stale_reads(metrics, standbys)),
         )
 
     async def _close(self) -> None:

@@ -166,6 +166,12 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
     ("database", {"ssl_root_cert": "~/a"}, "database.ssl_root_cert", "want a path"),
     ("database", {"max_conns": 0}, "database.max_conns", "want a whole number from 1"),
     ("database", {"min_conns": 11}, "database.min_conns", "want a whole number from 0"),
+    (
+        "database",
+        {"stale_reads": True},
+        "database.stale_reads",
+        "is true, and database.host lists no standby: want host,host",
+    ),
     ("database", {"max_conn_lifetime": 0}, "database.max_conn_lifetime", "want a dur"),
     ("database", {"pool": 1}, "database.pool", "unknown key, want one of database,"),
     ("backend", {"name": ""}, "backends[1].name", "want 1 to 63 letters, digits"),

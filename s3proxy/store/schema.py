@@ -1,6 +1,6 @@
 """
-Applying ``schema.sql`` (protocol, rule 29), and refusing a database that it does not
-fit.
+Applying ``schema.sql`` (protocol, rule 29), and refusing a database that cannot
+take it.
 """
 
 from __future__ import annotations

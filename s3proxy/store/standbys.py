@@ -114,16 +114,31 @@ class Standbys:
         """
         if await self._primary_answers():
             return None
-        return await self.find()
+        refusals: dict[str, str] = {}
+        view = await self._find(refusals)
+        if view is None:
+            self._complain(refusals)
+        elif self._told_host != self._chosen:
+            self._told_host = self._chosen
+            self._log.warn(
+                "the database's primary is away: reads go on from the standby "
+                "{host}, behind by {behind} s at most, and say so; writes are refused",
+                host=self._chosen,
+                behind=view.behind,
+            )
+        return view
 
-    async def find(self) -> StandbyView | None:
+    async def is_readable(self) -> bool:
+        """Whether reads would go on, if the primary were away."""
+        return await self._find({}) is not None
+
+    async def _find(self, refusals: dict[str, str]) -> StandbyView | None:
         """
         A standby that can be read, whether or not it may be.
 
         It is the same one as long as that can be, so that nobody's time runs backwards;
         at first, the one that has replayed most.
         """
-        refusals: dict[str, str] = {}
         found: list[_Found] = []
         if self._chosen is not None:
             found = await self._look([self._chosen], refusals)
@@ -131,27 +146,19 @@ class Standbys:
             found = await self._look(self.pools, refusals)
         if not found:
             self._chosen = None
-            self._complain(refusals)
             return None
         best = max(found, key=lambda each: each.replayed)
         self._chosen = best.host
-        view = StandbyView(self.pools[best.host], best.behind_seconds)
-        if self._told_host != best.host:
-            self._told_host = best.host
-            self._log.warn(
-                "the database's primary is away: reads go on from the standby "
-                "{host}, behind by {behind} s at most, and say so; writes are refused",
-                host=best.host,
-                behind=view.behind,
-            )
-        return view
-
-    async def is_readable(self) -> bool:
-        """Whether reads would go on from one."""
-        return await self.find() is not None
+        return StandbyView(self.pools[best.host], best.behind_seconds)
 
     async def trim(self) -> None:
-        """Close what has not been used for long, of the primary's, too."""
+        """
+        Close what has not been used for long, of the primary's, too.
+
+        To be called now and then: it is noticed here, too, that the primary is back.
+        """
+        if not self.suspects:
+            self._note_back()
         for pool in (self.primary, *self.pools.values()):
             await pool.trim()
 
@@ -190,10 +197,13 @@ class Standbys:
             return _FATAL in (text := str(why)) and _AWAY not in text
         connection.close()
         pool.note_answer()
+        self._note_back()
+        return True
+
+    def _note_back(self) -> None:
         if self._told_host is not None:
             self._log.info("the database's primary answers again")
         self._told_host = self._chosen = self._complained_seconds = None
-        return True
 
     # The standbys.
 

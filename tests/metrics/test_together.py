@@ -47,7 +47,8 @@ def test_any_of_them_shows_all(
             shown = {each.name.removesuffix("_total") for each in SERIES}
             # Those with labels are shown from the first time that they count.
             assert shown - set(page.families) <= {"s3proxy_broken_answers"} | {
-                "s3proxy_backend_errors"
+                "s3proxy_backend_errors",
+                "s3proxy_stale_reads",
             }
         two.kill()
         page = Scraped(one, "").page()

@@ -14,9 +14,12 @@ import pytest
 from attrs import define, evolve, field
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 
 from s3proxy.errors import OutcomeUnknown, StoreUnavailable
 from s3proxy.observe import reading
+from s3proxy.store.buckets import PostgresBuckets
+from s3proxy.store.cors import PostgresCors
 from s3proxy.store.dsn import connection_arguments
 from s3proxy.store.ledger import PostgresLedger
 from s3proxy.store.pool import Pool
@@ -44,6 +47,9 @@ class Server:
         if isinstance(self.says, Exception):
             raise self.says
         return [self.says]
+
+    async def trim(self) -> None:
+        """It has no connections."""
 
 
 def standbys(
@@ -140,6 +146,27 @@ async def test_time_does_not_run_backwards(db: Database, make_pool: MakePool) ->
 
 
 @ensureDeferred
+async def test_what_is_told(pool: Pool, db: Database, make_pool: MakePool) -> None:
+    """Once when it begins, once when it ends, whoever notices; and again next time."""
+    primary = away(make_pool, db)
+    found = standbys(primary, {"a": Server((True, OURS, 5, 1))})
+    with capturedLogs() as log:
+        assert await found.is_readable()
+        assert log == []
+        for _ in range(2):
+            for _ in range(3):
+                assert await found.view() is not None
+            await found.trim()
+            # Some job has heard of it.
+            primary.note_answer()
+            await found.trim()
+            primary.heard_seconds = None
+    told = [formatEvent(event) for event in log if "primary" in event["log_format"]]
+    assert [" again" in each for each in told] == [False, True] * 2
+    assert "standby a, behind by 5 s" in told[0]
+
+
+@ensureDeferred
 async def test_only_a_question_asked_since_counts(pool: Pool) -> None:
     """Who comes while one is under way shares the next, with all others who came."""
     answers: list[Deferred[bool]] = []
@@ -171,12 +198,14 @@ async def test_a_request_reads_one_server_only(
     primary = make_pool(db.config)
     ledger = PostgresLedger(primary, 60, 60)
     other = Server(StoreUnavailable("no such row here"))
-    view = await standbys(away(make_pool, db), {"a": Server((True, OURS, 1, 1))}).find()
+    view = await standbys(away(make_pool, db), {"a": Server((True, OURS, 1, 1))}).view()
     assert view is not None
     view._pool = other  # type: ignore[assignment]
-    with reading(view), pytest.raises(StoreUnavailable, match="no such row"):
-        await ledger.head("b", "k")
-    assert other.asked == [statements()["head"]]
+    buckets, cors = PostgresBuckets(primary, 60), PostgresCors(primary)
+    for read in (ledger.head("b", "k"), buckets.find("bucket"), cors.get("bucket")):
+        with reading(view), pytest.raises(StoreUnavailable, match="no such row"):
+            await read
+    assert len(other.asked) == 3 and other.asked[0] == statements()["head"]
     assert await ledger.head("b", "k") is None
 
 
