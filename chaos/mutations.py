@@ -47,27 +47,12 @@ MUTATIONS = {
         "a backend has refused or lost.",
         (
             Change(
-                "s3proxy/manager/writing.py",
-                "            return await upload.finish(data[last:], "
-                "md5=digests.md5_hex)\n",
+                "s3proxy/manager/streams.py",
+                "            stream.stored = await stream.upload.finish(data, md5=md5)\n",
                 "            Deferred.fromCoroutine(\n"
-                "                upload.finish(data[last:], md5=digests.md5_hex)\n"
+                "                stream.upload.finish(data, md5=md5)\n"
                 "            ).addErrback(lambda _: None)\n"
-                "            return Stored(None, None)\n",
-            ),
-            Change(
-                "s3proxy/manager/writing.py",
-                "            return await upload.finish(held, md5=digests.md5_hex)\n",
-                "            Deferred.fromCoroutine(\n"
-                "                upload.finish(held, md5=digests.md5_hex)\n"
-                "            ).addErrback(lambda _: None)\n"
-                "            return Stored(None, None)\n",
-            ),
-            Change(
-                "s3proxy/manager/writing.py",
-                "from twisted.logger import Logger\n",
-                "from twisted.internet.defer import Deferred\n"
-                "from twisted.logger import Logger\n",
+                "            stream.stored = Stored(None, None)\n",
             ),
         ),
     ),

@@ -171,7 +171,8 @@ async def test_the_object_went_away(world: World) -> None:
         assert await world.replicas.find(part_id) is None
         with pytest.raises(PreconditionFailed):
             await world.commit(claim, source, moves=False)
-        assert world.states()[1] == ("two", "abandoned")
+        # In whatever order: names made within a millisecond have none.
+        assert ("two", "abandoned") in world.states()
         world.db.sql("DELETE FROM object_locations WHERE state <> 'live'")
         await world.ledger.delete("b", "k")
         world.db.sql("DELETE FROM object_locations")
