@@ -48,7 +48,8 @@ MUTATIONS = {
         (
             Change(
                 "s3proxy/manager/streams.py",
-                "            stream.stored = await stream.upload.finish(data, md5=md5)\n",
+                "            stream.stored = await stream.upload.finish("
+                "data, md5=md5)\n",
                 "            Deferred.fromCoroutine(\n"
                 "                stream.upload.finish(data, md5=md5)\n"
                 "            ).addErrback(lambda _: None)\n"

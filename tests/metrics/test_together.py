@@ -49,6 +49,7 @@ def test_any_of_them_shows_all(
             assert shown - set(page.families) <= {"s3proxy_broken_answers"} | {
                 "s3proxy_backend_errors",
                 "s3proxy_stale_reads",
+                "s3proxy_sweep_keys",
             }
         two.kill()
         page = Scraped(one, "").page()
