@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from attrs import define
+from twisted.internet.threads import deferToThread
 
 from s3proxy.errors import ConfigError
 from s3proxy.plan.exporting import OWN, FilePath
@@ -146,7 +147,7 @@ class Tree:
         *_, name = path.segments
         with _explained(path):
             os.utime(draft.fd, (modified, modified))
-            os.fsync(draft.fd)
+            await _to_disk(draft.fd)
             parent = self._make(path.segments[:-1])
             try:
                 with suppress(FileNotFoundError):
@@ -156,7 +157,7 @@ class Tree:
                 if path.is_escaped:
                     os.fsync(self._index)
                 os.rename(draft.name, name, src_dir_fd=self._drafts, dst_dir_fd=parent)
-                os.fsync(parent)
+                await _to_disk(parent)
             finally:
                 os.close(parent)
 
@@ -169,6 +170,11 @@ class Tree:
                 os.close(fd)
             fd = inner
         return fd
+
+
+async def _to_disk(fd: int) -> None:
+    # The disk takes the files of several objects at once in the time of one.
+    await deferToThread(os.fsync, fd)
 
 
 @contextmanager
