@@ -147,7 +147,8 @@ class Tree:
         *_, name = path.segments
         with _explained(path):
             os.utime(draft.fd, (modified, modified))
-            await _to_disk(draft.fd)
+            # Beside the reactor: a disk takes several files in the time of one.
+            await deferToThread(os.fsync, draft.fd)
             parent = self._make(path.segments[:-1])
             try:
                 with suppress(FileNotFoundError):
@@ -157,7 +158,7 @@ class Tree:
                 if path.is_escaped:
                     os.fsync(self._index)
                 os.rename(draft.name, name, src_dir_fd=self._drafts, dst_dir_fd=parent)
-                await _to_disk(parent)
+                await deferToThread(_sync_directory, parent)
             finally:
                 os.close(parent)
 
@@ -172,9 +173,13 @@ class Tree:
         return fd
 
 
-async def _to_disk(fd: int) -> None:
-    # The disk takes the files of several objects at once in the time of one.
-    await deferToThread(os.fsync, fd)
+def _sync_directory(fd: int) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as why:
+        # Some file systems of the network have no such thing.
+        if why.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 @contextmanager
@@ -229,7 +234,7 @@ def _enter(parent: int, name: str) -> int:
     except FileExistsError:
         pass
     else:
-        os.fsync(parent)
+        _sync_directory(parent)
     return os.open(name, _DIRECTORY, dir_fd=parent)
 
 
