@@ -72,7 +72,7 @@ class Probe:
     _other: ProbeCalls | None
     prefix: str
     _now: Callable[[], datetime]
-    _written: dict[str, str | None] = field(factory=dict)
+    _written: dict[str, set[str]] = field(factory=dict)
 
     async def run(self) -> list[Finding]:
         """
@@ -111,12 +111,23 @@ class Probe:
     async def _put(
         self, name: str, headers: dict[str, str] | None = None, body: bytes = BODY
     ) -> Answer:
+        return await self._writing("PUT", name, headers, body)
+
+    async def _writing(
+        self,
+        method: str,
+        name: str,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        """A call that may leave something, if only the mark of a deletion."""
         key = self.prefix + name
         # Before it is sent: it may land without an answer.
-        self._written.setdefault(key, None)
-        answer = await self._calls.call("PUT", key, headers=headers, body=body)
-        if not answer.is_error:
-            self._written[key] = version_of(answer)
+        versions = self._written.setdefault(key, set())
+        answer = await self._calls.call(method, key, headers=headers, body=body)
+        version = version_of(answer)
+        if not answer.is_error and version is not None:
+            versions.add(version)
         return answer
 
     async def _get(self, name: str, headers: dict[str, str] | None = None) -> Answer:
@@ -259,11 +270,9 @@ class Probe:
     async def _copy(self) -> list[Finding]:
         source = self._calls.copy_source(f"{self.prefix}plain")
         sent = {**copy_headers(source), "x-amz-meta-kind": "copy"}
-        self._written.setdefault(f"{self.prefix}copy", None)
-        answer = await self._calls.call("PUT", f"{self.prefix}copy", headers=sent)
+        answer = await self._writing("PUT", "copy", sent)
         is_good = False
         if answer.status == 200 and not answer.is_error:
-            self._written[f"{self.prefix}copy"] = version_of(answer)
             try:
                 parse_copied(answer.body)
                 is_good = (await self._get("copy")).body == BODY
@@ -272,7 +281,7 @@ class Probe:
         return [_yes("copy", is_good, answer)]
 
     async def _deleting(self) -> list[Finding]:
-        answer = await self._calls.call("DELETE", f"{self.prefix}never-was")
+        answer = await self._writing("DELETE", "never-was")
         value = "fails"
         if answer.status in (200, 204) and not answer.is_error:
             value = "succeeds"
@@ -305,8 +314,7 @@ class Probe:
             is_on = answer.status == 200 and parse_versioning(answer.body)
         except ValueError:
             is_on = False
-        versions = [each for each in self._written.values() if each is not None]
-        value = "on" if is_on or versions else "off"
+        value = "on" if is_on or any(self._written.values()) else "off"
         return [Finding("versioning", value)]
 
     async def _list_all(
@@ -334,8 +342,10 @@ class Probe:
 
     async def _clean_up(self) -> list[str]:
         """Delete what was written, and what is listed; what is there yet."""
-        for key, version in self._written.items():
-            await self._delete(key, version)
+        for key, versions in self._written.items():
+            # A plain delete would leave a mark where versions are kept.
+            for version in versions or (None,):
+                await self._delete(key, version)
         # Under another name, or another version, than was asked for.
         for each in (await self._list_all())[0]:
             if each.key.startswith(self.prefix):

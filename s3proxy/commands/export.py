@@ -140,6 +140,7 @@ class _Export:
     _root: int | None
     _tally: _Tally = field(factory=_Tally)
     _told_at: float = float("-inf")
+    _is_over: bool = False
     _reading: Reading = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -180,6 +181,8 @@ class _Export:
             after = page.next_after
 
     async def _object(self, info: ObjectInfo, path: FilePath) -> None:
+        if self._is_over:
+            return
         try:
             found = await self._reading.find(info.bucket, info.key)
             if found is None:
@@ -193,6 +196,10 @@ class _Export:
         except (Unreadable, NotWritable) as why:
             self._tally.counts["problem"] += 1
             self._progress.line(f"{info.bucket}: not exported: {info.key!r}: {why}")
+        except BaseException:
+            # A full disk, a ledger that is away: the rest of the page need not try.
+            self._is_over = True
+            raise
         self._tell()
 
     async def _is_there(self, found: Found, path: FilePath) -> bool:

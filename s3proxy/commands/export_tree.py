@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from attrs import define
+from twisted.internet.threads import deferToThread
 
 from s3proxy.errors import ConfigError
 from s3proxy.plan.exporting import OWN, FilePath
@@ -146,7 +147,8 @@ class Tree:
         *_, name = path.segments
         with _explained(path):
             os.utime(draft.fd, (modified, modified))
-            os.fsync(draft.fd)
+            # Beside the reactor: a disk takes several files in the time of one.
+            await deferToThread(os.fsync, draft.fd)
             parent = self._make(path.segments[:-1])
             try:
                 with suppress(FileNotFoundError):
@@ -156,7 +158,7 @@ class Tree:
                 if path.is_escaped:
                     os.fsync(self._index)
                 os.rename(draft.name, name, src_dir_fd=self._drafts, dst_dir_fd=parent)
-                os.fsync(parent)
+                await deferToThread(_sync_directory, parent)
             finally:
                 os.close(parent)
 
@@ -169,6 +171,15 @@ class Tree:
                 os.close(fd)
             fd = inner
         return fd
+
+
+def _sync_directory(fd: int) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as why:
+        # Some file systems of the network have no such thing.
+        if why.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 @contextmanager
@@ -223,7 +234,7 @@ def _enter(parent: int, name: str) -> int:
     except FileExistsError:
         pass
     else:
-        os.fsync(parent)
+        _sync_directory(parent)
     return os.open(name, _DIRECTORY, dir_fd=parent)
 
 

@@ -173,10 +173,13 @@ PROFILES: Mapping[str, Profile] = {
                 "metadata": _fact("less than 2 KiB", source=MEASURED),
                 "keys": _fact("usual", source=MEASURED),
                 "copy": _fact("yes", source=MEASURED),
-                "versioning": _fact("off", source=MEASURED),
+                "versioning": _fact(
+                    "off", source="https://rclone.org/commands/rclone_serve_s3/"
+                ),
             },
-            "It is called experimental by its own manual, and keeps metadata only as "
-            "long as it runs: https://rclone.org/commands/rclone_serve_s3/",
+            "Its manual calls it experimental, and says that metadata are kept in "
+            "memory only, so sync --rebuild cannot make a lost ledger of it once it "
+            "was restarted: https://rclone.org/commands/rclone_serve_s3/",
         ),
     )
 }

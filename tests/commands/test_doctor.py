@@ -80,6 +80,34 @@ async def test_a_versioned_bucket(
     assert s3server.keys(config) == {}
     left = s3server.client.list_object_versions(Bucket=config.bucket)
     assert not left.get("Versions"), [each["Key"] for each in left["Versions"]]
+    assert not left.get("DeleteMarkers"), left["DeleteMarkers"]
+
+
+@ensureDeferred
+async def test_a_versioned_bucket_that_ignores_much(
+    s3server: S3Server, backend_config: MakeBackend
+) -> None:
+    """What should have been refused and was not has written versions, too."""
+    config = backend_config("weed")
+    s3server.client.put_bucket_versioning(
+        Bucket=config.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+
+    class Careless(Spoilt):
+        async def call(self, method: str, key: str, *more: Any, **named: Any) -> Answer:
+            sent = named.pop("headers", None) or {}
+            odd = {"content-md5", "if-none-match", "x-amz-checksum-sha256"}
+            kept = {name: value for name, value in sent.items() if name not in odd}
+            return await super().call(method, key, *more, headers=kept, **named)
+
+    calls = Careless(config, lambda _m, _k, _s, answer: answer)
+    findings = {
+        each.topic: each.value for each in await Probe(calls, None, "p/", now).run()
+    }
+    await calls.close()
+    assert findings["conditional PUT"] == findings["Content-MD5"] == "ignored"
+    left = s3server.client.list_object_versions(Bucket=config.bucket)
+    assert not left.get("Versions") and not left.get("DeleteMarkers"), left
 
 
 @pytest.mark.system

@@ -206,3 +206,14 @@ async def test_of_one_bucket(proxy: Proxy) -> None:
         "  lost:     nothing",
     ]
     assert "all:      1 objects" in (await asked(pool(proxy), "one", bucket="c"))[2]
+
+
+@ensureDeferred
+async def test_pages_follow_the_order_of_bytes(proxy: Proxy) -> None:
+    """Whatever language the database speaks, no key is counted twice or left out."""
+    keys = ["a", "B", "_", "é", "Z", "~", "a/b"]
+    for key in keys:
+        await proxy.put(key, b"x")
+    for page in (1, 3):
+        lines = await asked(pool(proxy), "two", page=page)
+        assert lines[2] == f"  all:      {len(keys)} objects, {len(keys)} bytes"

@@ -334,16 +334,23 @@ async def test_one_at_a_time_and_what_a_dead_one_left(
 async def test_a_full_disk_ends_it(
     proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await proxy.put("k", b"k")
+    """Of the page only what was under way is tried, and nothing is left half."""
+    for number in range(20):
+        await proxy.put(f"k{number}", b"k")
+    tries = 0
 
     def full(*_: Any) -> int:
+        nonlocal tries
+        tries += 1
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr("s3proxy.commands.export_tree.os.ftruncate", full)
         with pytest.raises(ConfigError, match="No space left on device"):
             await exported(proxy, tmp_path)
+    assert 1 <= tries <= export.PARALLEL
     assert files(tmp_path) == {} and (await exported(proxy, tmp_path))[0] == 0
+    assert len(files(tmp_path)) == 20
 
 
 @ensureDeferred

@@ -20,36 +20,8 @@ SELECT o.manifest_due_at IS NOT NULL,
 
 -- name: what_if
 -- What would be left of a page of objects if nothing but some backends could be read:
--- one row of sums, with the page's last bucket and key.
-WITH page AS (
-    SELECT o.bucket, o.object_key, o.object_id, o.size_bytes FROM objects o
-     WHERE (o.bucket, o.object_key) > (%(after_bucket)s::text, %(after_key)s::text)
-       AND o.bucket <= %(until_bucket)s::text
-     ORDER BY o.bucket, o.object_key LIMIT %(limit)s::integer),
-parts AS (
-    SELECT page.object_id, p.size_bytes, held.kept, held.now
-      FROM page
-      LEFT JOIN object_parts p ON p.object_id = page.object_id
-      CROSS JOIN LATERAL (
-           SELECT count(*) FILTER (WHERE l.backend_name = ANY (%(kept)s::text[])) AS kept,
-                  count(*) AS now
-             FROM object_locations l
-            WHERE l.part_id = p.part_id AND l.state = 'live'
-              AND l.backend_name = ANY (%(configured)s::text[])) held),
-told AS (
-    SELECT t.object_id, bool_and(t.kept > 0) AS is_whole, bool_and(t.now > 0) AS was_whole,
-           bool_or(t.kept < %(factor)s::integer) AS is_few,
-           coalesce(sum(t.size_bytes) FILTER (WHERE t.kept > 0), 0) AS readable_bytes,
-           coalesce(sum(t.size_bytes) FILTER (WHERE t.kept = 0), 0) AS lost_bytes,
-           coalesce(sum(t.size_bytes) FILTER (
-               WHERE t.kept BETWEEN 1 AND %(factor)s::integer - 1), 0) AS few_bytes
-      FROM parts t GROUP BY t.object_id),
-bare AS (
-    SELECT page.object_id FROM page
-      JOIN object_locations l
-        ON l.object_id = page.object_id AND l.is_manifest AND l.state = 'live'
-     GROUP BY page.object_id
-    HAVING NOT bool_or(l.backend_name = ANY (%(kept)s::text[])))
+-- one row of sums, with the page's last bucket and key. Object by object, each by its
+-- indexes: a join of the page with sums of it would be planned for a page of one row.
 SELECT count(*), coalesce(sum(page.size_bytes), 0)::bigint,
        count(*) FILTER (WHERE t.is_whole),
        coalesce(sum(t.readable_bytes), 0)::bigint,
@@ -58,9 +30,31 @@ SELECT count(*), coalesce(sum(page.size_bytes), 0)::bigint,
        count(*) FILTER (WHERE NOT t.was_whole),
        count(*) FILTER (WHERE t.is_whole AND t.is_few),
        coalesce(sum(t.few_bytes) FILTER (WHERE t.is_whole), 0)::bigint,
-       count(*) FILTER (WHERE t.is_whole AND b.object_id IS NOT NULL),
-       (SELECT ARRAY[z.bucket, z.object_key] FROM page z
-         ORDER BY z.bucket DESC, z.object_key DESC LIMIT 1)
-  FROM page
-  JOIN told t ON t.object_id = page.object_id
-  LEFT JOIN bare b ON b.object_id = page.object_id
+       count(*) FILTER (WHERE t.is_whole AND m.is_bare),
+       max(ARRAY[page.bucket, page.object_key])
+  FROM (SELECT o.bucket, o.object_key, o.object_id, o.size_bytes FROM objects o
+         WHERE (o.bucket, o.object_key)
+               > (%(after_bucket)s::text, %(after_key)s::text)
+           AND o.bucket <= %(until_bucket)s::text
+         ORDER BY o.bucket, o.object_key LIMIT %(limit)s::integer) page
+ CROSS JOIN LATERAL (
+       SELECT coalesce(bool_and(held.kept > 0), false) AS is_whole,
+              coalesce(bool_and(held.now > 0), false) AS was_whole,
+              bool_or(held.kept < %(factor)s::integer) AS is_few,
+              sum(p.size_bytes) FILTER (WHERE held.kept > 0) AS readable_bytes,
+              sum(p.size_bytes) FILTER (WHERE held.kept = 0) AS lost_bytes,
+              sum(p.size_bytes) FILTER (
+                  WHERE held.kept BETWEEN 1 AND %(factor)s::integer - 1) AS few_bytes
+         FROM object_parts p
+        CROSS JOIN LATERAL (
+              SELECT count(*) FILTER (
+                         WHERE l.backend_name = ANY (%(kept)s::text[])) AS kept,
+                     count(*) AS now
+                FROM object_locations l
+               WHERE l.part_id = p.part_id AND l.state = 'live'
+                 AND l.backend_name = ANY (%(configured)s::text[])) held
+        WHERE p.object_id = page.object_id) t
+ CROSS JOIN LATERAL (
+       SELECT NOT bool_or(l.backend_name = ANY (%(kept)s::text[])) AS is_bare
+         FROM object_locations l
+        WHERE l.object_id = page.object_id AND l.is_manifest AND l.state = 'live') m
