@@ -15,7 +15,7 @@ from attrs import evolve
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor, task
 
-from s3proxy.commands import export, patience
+from s3proxy.commands import export, export_reading
 from s3proxy.commands.export_tree import Tree
 from s3proxy.errors import BackendUnavailable, ConfigError
 from s3proxy.model import FoundObject
@@ -237,7 +237,8 @@ async def test_what_cannot_be_had_is_told_and_the_rest_goes_on(
     proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bytes that are gone, a backend that is down, one that is not configured."""
-    monkeypatch.setattr(patience, "WAITS_SECONDS", (0.0,))
+    waits = export_reading.patiently.__globals__
+    monkeypatch.setitem(waits, "WAITS_SECONDS", (0.0,))
     await proxy.put("gone", b"g")
     proxy.backends["one"].objects.clear()
     await proxy.put("kept", b"k")
