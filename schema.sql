@@ -2047,7 +2047,8 @@ END $$;
 -- else, unless something holds that up (rule 24). p_page: a JSON array of objects with
 -- key, size_bytes, etag, version_id, bucket, object_key, and the ULID in the key. Returns
 -- the keys that did: a key or a ULID with a row, whatever its state, is passed over, and so
--- is what a rebuild has noted and is about to take in.
+-- is what a rebuild has noted and is about to take in. The new row has an id of its own: a
+-- writer that asks after its claim (rule 10) would take garbage of that id for a commit.
 CREATE OR REPLACE FUNCTION ledger_sweep(p_backend text, p_page jsonb, p_grace interval)
 RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
