@@ -2046,7 +2046,9 @@ END $$;
 -- Rule 46: keys of ours that the ledger does not know become garbage, charged like all
 -- else, unless something holds that up (rule 24). p_page: a JSON array of objects with
 -- key, size_bytes, etag, version_id, bucket, object_key, and the ULID in the key. Returns
--- the keys that did: a key or a ULID with a row, whatever its state, is passed over.
+-- the keys that did: a key or a ULID with a row, whatever its state, is passed over, and so
+-- is what a rebuild has noted and is about to take in. The new row has an id of its own: a
+-- writer that asks after its claim (rule 10) would take garbage of that id for a commit.
 CREATE OR REPLACE FUNCTION ledger_sweep(p_backend text, p_page jsonb, p_grace interval)
 RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
@@ -2063,6 +2065,8 @@ BEGIN
         AS e (key text, size_bytes bigint, etag text, version_id text, bucket text,
               object_key text, ulid text)
      WHERE NOT EXISTS (SELECT 1 FROM object_locations l WHERE l.copy_id = e.ulid)
+       AND NOT EXISTS (SELECT 1 FROM rebuild_found f
+                        WHERE f.backend_name = p_backend AND f.backend_key = e.key)
      ORDER BY e.key COLLATE "C"
     ON CONFLICT DO NOTHING
     RETURNING backend_key;

@@ -145,7 +145,10 @@ async def _act(sweeper: Sweeper, swept: Swept, out: TextIO) -> int:
     rest = swept.orphan_count - keys
     out.write(f"{name}: queued {keys:,} keys to be deleted, {size(size_bytes)}\n")
     if rest:
-        out.write(f"{name}: {rest:,} keys of ours are left: run it again\n")
+        out.write(
+            f"{name}: {rest:,} keys of ours are left: run it again, or, where a "
+            "sync --rebuild was broken off, that first\n"
+        )
     outcomes = await sweeper.repair(swept)
     for outcome, text in _OUTCOMES.items():
         if outcomes[outcome]:

@@ -132,6 +132,12 @@ class Scrubber:
                 continue
             found = await self._read(other, part.md5)
             count_bytes += found.count_bytes
+            if found.word is not None:
+                found = await self._read(other, part.md5)
+                count_bytes += found.count_bytes
+            if found.word is not None:
+                # Marked at once, or it would be read for this with every round.
+                await self._mark(other, found.word)
             if found.is_unread or found.word is not None:
                 continue
             outcome = await self._ledger.lose(copy.copy_id, other.copy_id)
@@ -182,7 +188,14 @@ class Scrubber:
             )
             is_wanted = outcome == "rewritten"
             return Outcome.REPLACED if is_wanted else Outcome.GONE, 0
-        if await self._ledger.quarantine(copy.copy_id, word):
+        if not await self._mark(copy, word) and not copy.is_quarantined:
+            return Outcome.GONE, 0
+        return await self.mend(scrubbed)
+
+    async def _mark(self, copy: Copy, word: str) -> bool:
+        """Whether that is new."""
+        is_new = await self._ledger.quarantine(copy.copy_id, word)
+        if is_new:
             self._log.error(
                 "{backend}: the copy {key!r} {word}: it is read no more where there is "
                 "another",
@@ -190,9 +203,7 @@ class Scrubber:
                 key=copy.backend_key,
                 word=word,
             )
-        elif not copy.is_quarantined:
-            return Outcome.GONE, 0
-        return await self.mend(scrubbed)
+        return is_new
 
     async def _read(self, copy: Copy, wanted: str | None) -> _Read:
         """From end to end."""

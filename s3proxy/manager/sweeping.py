@@ -16,7 +16,12 @@ from attrs import define
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
 
-from s3proxy.errors import BackendError, BackendMissing, BackendUnavailable
+from s3proxy.errors import (
+    BackendError,
+    BackendMismatch,
+    BackendMissing,
+    BackendUnavailable,
+)
 from s3proxy.manager.patience import all_of
 from s3proxy.manager.ports import Backend, BackendKey
 from s3proxy.model import Copy
@@ -266,5 +271,7 @@ class Sweeper:
             download = await self._patience(lambda: backend.open_get(row, 0, end))
         except BackendMissing:
             return Fault(*fault, is_missing=True, text="is not there")
+        except BackendMismatch as why:
+            return Fault(*fault, is_missing=False, text=why.reason)
         download.abort()
         return None

@@ -87,6 +87,7 @@ def test_killed_again_and_again(ground: Ground) -> None:
 
     def is_whole() -> bool:
         ground.pass_time()
+        ground.query("UPDATE object_parts SET replica_due_at = now()")
         settled = not ground.query("SELECT FROM object_locations WHERE state <> 'live'")
         return settled and copies(ground) == {"a": 3, "b": 3}
 

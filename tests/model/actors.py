@@ -389,6 +389,40 @@ class Sync(Act):
 
 
 @frozen
+class Sweep(Act):
+    """`sweep --delete` of the first backend (rule 46)."""
+
+    def steps(self, world: World, state: State, me: int) -> Iterator[Step]:
+        """List, then look up, and queue what has no row."""
+        actor = state.actors[me]
+        # Under an id of its own, or whoever asks after its claim finds this row.
+        become = "swept" if world.rules.new_id else "garbage"
+        listed = [
+            Row(place, part, become)
+            for place, part in sorted(state.stored)
+            if place.backend == 0 and place.key != NATURAL
+        ]
+        if world.rules.list_first:
+            if actor.at == "start":
+                mine = state.step(me, "listed", reads=tuple(listed))
+                yield "list", after(state, me, mine)
+            elif actor.at == "listed":
+                new = {row for row in actor.reads if state.row(row.place) is None}
+                mine = state.step(me, "end", reads=())
+                yield "queue", after(state, me, mine, rows=state.rows | new)
+        elif actor.at == "start":
+            known = tuple(sorted(state.rows))
+            yield "look up", after(state, me, state.step(me, "looked", reads=known))
+        elif actor.at == "looked":
+            named = {row.place for row in actor.reads}
+            new = {row for row in listed if row.place not in named}
+            places = {row.place for row in new}
+            kept = frozenset(row for row in state.rows if row.place not in places)
+            mine = state.step(me, "end", reads=())
+            yield "queue", after(state, me, mine, rows=kept | new)
+
+
+@frozen
 class Foreign(Act):
     """Somebody stores other bytes where ``sync`` once found some, and we hold none."""
 

@@ -21,6 +21,8 @@ def recovery(world: World, state: State) -> Iterator[Step]:
             pinned = world.rules.pins and any(at == row.place for _, at in state.pins)
             if not pinned:
                 yield from _collect(world, state, row)
+        elif row.state == "swept":
+            yield from _delete(world, state, row, None)
         elif row.state == "abandoned":
             yield from _delete(world, state, row, "late")
         elif row.state == "late":

@@ -31,7 +31,8 @@ class Row(NamedTuple):
     :ivar part: What its bytes are: the number of the actor that sent them.
     :ivar state: ``claimed``, ``live``, ``garbage`` (readers may be at it), ``due``
         (``ledger.grace`` is over), ``abandoned``, ``late`` (deleted once, and the body
-        may still land), ``tombstone``.
+        may still land), ``tombstone``, ``swept`` (garbage that never was
+        live).
     """
 
     place: Place
@@ -74,6 +75,7 @@ class State(NamedTuple):
     :ivar told: Actors that answered 200.
     :ivar pins: Rows that a running reader holds.
     :ivar foreign: What a user stored under :data:`NATURAL` and did not give to us.
+    :ivar orphans: Where there were bytes of ours without a row, at the start.
     """
 
     actors: tuple[Actor, ...]
@@ -89,6 +91,7 @@ class State(NamedTuple):
     told: frozenset[int] = frozenset()
     pins: frozenset[tuple[int, Place]] = frozenset()
     foreign: int | None = None
+    orphans: frozenset[Place] = frozenset()
 
     def row(self, place: Place | None) -> Row | None:
         """The row of a place."""
@@ -142,6 +145,8 @@ class Rules:
     :ivar known_once: 34: a key that has a row is passed over.
     :ivar compare: 35: an adopted copy is deleted only as it was recorded.
     :ivar tombstones: 36: its row stays while a deletion may land late.
+    :ivar list_first: 46: what is swept is looked up after it is listed.
+    :ivar new_id: 46: its row is not that of the claim that once was.
     """
 
     claim_first: bool = True
@@ -161,3 +166,5 @@ class Rules:
     known_once: bool = True
     compare: bool = True
     tombstones: bool = True
+    list_first: bool = True
+    new_id: bool = True

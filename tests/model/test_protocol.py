@@ -15,6 +15,7 @@ from tests.model.actors import (
     Get,
     Put,
     Replicate,
+    Sweep,
     Sync,
     UploadPart,
     World,
@@ -25,18 +26,23 @@ from tests.model.state import NATURAL, Actor, Place, Row, Rules, State
 #: What a backend held before the first step.
 FOUND = 100
 
+#: What a late PUT left there, without a row.
+ORPHAN = 200
+
 
 @frozen
 class Scenario:
     """
     :ivar held: Backends that hold the object at the start; none = there is none.
     :ivar found: Whether the first backend holds what ``sync`` may adopt.
+    :ivar orphan: Whether it holds bytes of ours that no row names.
     """
 
     acts: tuple[Act, ...]
     limits: tuple[int, ...] = (9,)
     held: tuple[int, ...] = ()
     found: bool = False
+    orphan: bool = False
 
     def world(self, rules: Rules) -> World:
         """Who acts, by which rules."""
@@ -57,6 +63,10 @@ class Scenario:
             state = state._replace(
                 stored=frozenset({(Place(NATURAL, 0), FOUND)}), foreign=FOUND
             )
+        if self.orphan:
+            place = Place(ORPHAN, 0)
+            stored = state.stored | {(place, ORPHAN)}
+            state = state._replace(stored=stored, orphans=frozenset({place}))
         return state
 
 
@@ -79,12 +89,18 @@ SCENARIOS = {
         (UploadPart(), UploadPart(number=2), Complete((1, 2)))
     ),
     "part, complete, read": Scenario((UploadPart(), Complete(), Get()), held=(0,)),
+    "sweep, put": Scenario((Sweep(), Put()), orphan=True),
     "sync, sync, delete": Scenario((Sync(), Sync(), Delete()), found=True),
     "sync, put, delete": Scenario((Sync(), Put(), Delete()), found=True),
     "sync, delete, a user": Scenario((Sync(), Delete(), Foreign(), Sync()), found=True),
 }
 #: As many states as take a while.
 LARGE = {
+    "sweep, put, delete": Scenario((Sweep(), Put(), Delete()), held=(0,), orphan=True),
+    "sweep, put over": Scenario((Sweep(), Put()), held=(0,), orphan=True),
+    "sweep, sweep, move": Scenario(
+        (Sweep(), Sweep(), Replicate(moves=True)), (9, 9), held=(0,), orphan=True
+    ),
     "replicate, move, delete": Scenario(
         (Replicate(), Replicate(moves=True), Delete()), (9, 9, 9), held=(0,)
     ),
@@ -131,6 +147,8 @@ MISSED = {
     "known_once": ("sync, sync, delete", "I1"),
     "compare": ("sync, delete, a user", "foreign bytes deleted"),
     "tombstones": ("sync, sync, delete", "I1"),
+    "list_first": ("sweep, put", "I"),
+    "new_id": ("sweep, put", "I2"),
 }
 
 

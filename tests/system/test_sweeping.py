@@ -298,6 +298,21 @@ async def test_no_row_is_lost_or_made_while_it_is_held(proxy: Proxy) -> None:
     assert await ledger(proxy).lose(copy_id) == "gone"
 
 
+@ensureDeferred
+async def test_what_a_rebuild_has_noted_is_left_to_it(proxy: Proxy) -> None:
+    await fill(proxy)
+    put(proxy.backends["one"], f"orphan~{ULID}", b"late", OURS)
+    proxy.sql(
+        "INSERT INTO rebuild_found VALUES ('one', %s, 'installation', 'b', 'k', '{}')",
+        (f"orphan~{ULID}",),
+    )
+    code, text = await swept(proxy, delete=True)
+    assert code == 1 and "1 keys of ours are left" in text
+    assert proxy.copies(live=False) == {}
+    proxy.sql("DELETE FROM rebuild_found")
+    assert (await swept(proxy, delete=True))[0] == 0
+
+
 def scheduled(proxy: Proxy, process: str = "me") -> ScheduledSweep:
     return ScheduledSweep(
         ledger(proxy),
