@@ -224,6 +224,9 @@ class TestOptions:
             ("sync", "--backend", "a", "--installation", "x"),
             ("sync", "--rebuild", "--prefix", "a/"),
             ("sync", "--rebuild", "--bucket", "b"),
+            ("sweep", "oci"),
+            ("sweep", "--delete", "--dry-run"),
+            ("sweep", "--accept-restore", "--dry-run"),
         ],
     )
     def test_usage_errors(self, arguments: tuple[str, ...]) -> None:
@@ -237,6 +240,14 @@ class TestOptions:
         """Options may stand before and after the name."""
         chosen = parse("drain", *order).subOptions
         assert chosen.backend == "oci" and chosen["dry-run"] and not chosen["stop"]
+
+    def test_sweep(self) -> None:
+        """Nothing is changed unless that is asked for."""
+        chosen = parse("sweep").subOptions
+        assert not chosen.backends and not chosen["delete"]
+        chosen = parse("sweep", "--backend", "a", "--backend", "b", "--delete")
+        assert chosen.subOptions.backends == ["a", "b"]
+        assert chosen.subOptions["delete"]
 
     @pytest.mark.parametrize("wrong", [("drain",), ("drain", "a", "b"), ("remove",)])
     def test_a_command_about_a_backend_wants_one(self, wrong: tuple[str, ...]) -> None:
