@@ -224,6 +224,9 @@ class TestOptions:
             ("sync", "--backend", "a", "--installation", "x"),
             ("sync", "--rebuild", "--prefix", "a/"),
             ("sync", "--rebuild", "--bucket", "b"),
+            ("sweep", "oci"),
+            ("sweep", "--delete", "--dry-run"),
+            ("sweep", "--accept-restore", "--dry-run"),
         ],
     )
     def test_usage_errors(self, arguments: tuple[str, ...]) -> None:
@@ -265,6 +268,14 @@ class TestOptions:
         assert chosen.without == ["a", "b"]
         with pytest.raises(usage.UsageError, match="--without NAME is required"):
             parse("what-if")
+
+    def test_sweep(self) -> None:
+        """Nothing is changed unless that is asked for."""
+        chosen = parse("sweep").subOptions
+        assert not chosen.backends and not chosen["delete"]
+        chosen = parse("sweep", "--backend", "a", "--backend", "b", "--delete")
+        assert chosen.subOptions.backends == ["a", "b"]
+        assert chosen.subOptions["delete"]
 
     @pytest.mark.parametrize("wrong", [("drain",), ("drain", "a", "b"), ("remove",)])
     def test_a_command_about_a_backend_wants_one(self, wrong: tuple[str, ...]) -> None:

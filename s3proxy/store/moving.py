@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import psycopg2
 from attrs import define
 
-from s3proxy.errors import OutcomeUnknown, StoreUnavailable
 from s3proxy.plan.placement import Fill
 from s3proxy.plan.rebalance import Candidate
 from s3proxy.store.pool import Pool
-from s3proxy.store.running import run_decided
-from s3proxy.store.statements import statements
-
-#: A backend with few copies is looked for among all that there are.
-_PATIENCE_SECONDS = 600.0
+from s3proxy.store.running import run_decided, run_patiently
 
 
 @define(eq=False)
@@ -33,13 +27,9 @@ class PostgresMoving:
 
     async def candidates(self, backend: str, after: str, limit: int) -> list[Candidate]:
         """See :class:`~s3proxy.jobs.rebalancing.Movable`."""
-        parameters = {"backend": backend, "after": after, "limit": limit}
-        try:
-            rows = await self.pool.query(
-                statements()["movable"], parameters, timeout_seconds=_PATIENCE_SECONDS
-            )
-        except (psycopg2.Error, OutcomeUnknown) as why:
-            raise StoreUnavailable(f"movable: {why}".strip()) from why
+        rows = await run_patiently(
+            self.pool, "movable", backend=backend, after=after, limit=limit
+        )
         return [
             Candidate(copy_id, part_id, backend, size, frozenset(holders))
             for copy_id, part_id, size, holders in rows

@@ -16,6 +16,9 @@ from s3proxy.store.connection import Row
 from s3proxy.store.pool import Pool
 from s3proxy.store.statements import statements
 
+#: What is few is looked for among all that there are.
+PATIENCE_SECONDS = 600.0
+
 
 async def run(pool: Pool, statement: str, /, **parameters: Any) -> list[Row]:
     """
@@ -45,3 +48,13 @@ async def run_decided(pool: Pool, statement: str, /, **parameters: Any) -> list[
         return await run(pool, statement, **parameters)
     except OutcomeUnknown as why:
         raise StoreUnavailable(f"{statement}: {why}") from why
+
+
+async def run_patiently(pool: Pool, statement: str, /, **parameters: Any) -> list[Row]:
+    """As :func:`run_decided`, of one that may look at every row."""
+    try:
+        return await pool.query(
+            statements()[statement], parameters, timeout_seconds=PATIENCE_SECONDS
+        )
+    except (psycopg2.Error, OutcomeUnknown) as why:
+        raise StoreUnavailable(f"{statement}: {why}".strip()) from why

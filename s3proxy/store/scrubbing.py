@@ -13,7 +13,7 @@ from s3proxy.store.connection import Row
 from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
 from s3proxy.store.replicas import PostgresReplicas
-from s3proxy.store.running import run_decided
+from s3proxy.store.running import run_decided, run_patiently
 from s3proxy.store.sweeping import held, lose
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -59,7 +59,7 @@ class PostgresScrubbing:
         ((after, may_begin),) = rows
         if not after and not may_begin:
             return None
-        rows = await run_decided(
+        rows = await run_patiently(
             self.pool, "scrubbable", backend=backend, after=after, limit=limit
         )
         if not rows and not after:

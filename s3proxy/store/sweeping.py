@@ -12,7 +12,7 @@ from s3proxy.plan.naming import parse_name
 from s3proxy.plan.sweeping import Known, Orphan
 from s3proxy.store.ledger import interval
 from s3proxy.store.pool import Pool
-from s3proxy.store.running import run_decided
+from s3proxy.store.running import run_decided, run_patiently
 
 
 @define(eq=False)
@@ -52,7 +52,7 @@ class PostgresSweeping:
 
     async def live(self, backend: str, after: str, limit: int) -> list[Copy]:
         """See :class:`~s3proxy.manager.sweeping.SweepLedger`."""
-        rows = await run_decided(
+        rows = await run_patiently(
             self.pool, "live_copies", backend=backend, after=after, limit=limit
         )
         return [

@@ -189,6 +189,21 @@ async def test_both_are_bad(proxy: Proxy) -> None:
 
 
 @ensureDeferred
+async def test_the_copy_that_was_read_must_be_there_still(proxy: Proxy) -> None:
+    """It may have been moved since, and another one be left that nobody has read."""
+    await proxy.put("k", b"x" * SMALL)
+    await proxy.replicator(2).round()
+    proxy.due()
+    await proxy.replicator(3).round()
+    copies = dict(proxy.sql("SELECT backend_name, copy_id FROM object_locations"))
+    assert await laps(proxy).lose(copies["two"], None) == "lost"
+    assert await laps(proxy).lose(copies["one"], copies["two"]) == "last"
+    assert await laps(proxy).lose(copies["one"], copies["three"]) == "lost"
+    assert await laps(proxy).lose(copies["three"], None) == "last"
+    await proxy.settle()
+
+
+@ensureDeferred
 async def test_missing_bytes_and_manifests(proxy: Proxy) -> None:
     await proxy.put("k", b"x" * SMALL)
     await proxy.put_upload("upload", b"1" * SMALL)

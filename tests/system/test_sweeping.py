@@ -17,8 +17,9 @@ from s3proxy.errors import BackendRefused, BackendUnavailable, ConfigError
 from s3proxy.jobs.sweeping import NAME, ScheduledSweep
 from s3proxy.manager.ports import BackendKey
 from s3proxy.manager.sweeping import Sweeper
-from s3proxy.plan.sweeping import Swept
+from s3proxy.plan.sweeping import Orphan, Swept
 from s3proxy.s3.uploads import CreateMultipartUpload, UploadPart
+from s3proxy.store.janitor import Janitor
 from s3proxy.store.jobs import PostgresJobs
 from s3proxy.store.status import Status
 from s3proxy.store.sweeping import PostgresSweeping
@@ -293,9 +294,27 @@ async def test_no_row_is_lost_or_made_while_it_is_held(proxy: Proxy) -> None:
     proxy.sql("UPDATE installation SET suspicion = 'a reason'")
     [(copy_id,), _] = proxy.sql("SELECT copy_id FROM object_locations ORDER BY 1")
     assert await ledger(proxy).lose(copy_id) == "gone"
+    orphan = Orphan(f"orphan~{ULID}", 4, "etag", None, ULID)
+    assert await ledger(proxy).queue("one", [orphan]) == []
+    await proxy.put("deleted", b"d")
+    await proxy.objects.delete("b", "deleted", [])
+    janitor = Janitor(proxy.pool, 0.0, 0.0)
+    assert await janitor.collect("one", 10) == []
     proxy.sql("UPDATE installation SET suspicion = NULL")
+    assert len(await janitor.collect("one", 10)) == 1
     assert await ledger(proxy).lose(copy_id) == "lost"
     assert await ledger(proxy).lose(copy_id) == "gone"
+
+
+@ensureDeferred
+async def test_a_key_with_a_row_is_not_queued(proxy: Proxy) -> None:
+    """Whatever was looked up before: by its key, or by the ULID in it."""
+    await proxy.put("k", b"x" * SMALL)
+    [(copy_id, key)] = proxy.sql("SELECT copy_id, backend_key FROM object_locations")
+    for known in (key, f"other~{copy_id}"):
+        orphan = Orphan(known, SMALL, "etag", None, copy_id)
+        assert await ledger(proxy).queue("one", [orphan]) == []
+    await proxy.settle()
 
 
 @ensureDeferred
