@@ -1,0 +1,323 @@
+"""Whatever waits, in one list; a seed says what goes on next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from random import Random
+from typing import Any, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.error import AlreadyCalled
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tests.simulation.faults import Fate, Weather
+
+T = TypeVar("T")
+
+#: A request that is on its way arrives within so much of ``ledger.late``, or never.
+ARRIVES = 0.9
+
+
+class Stopped(GeneratorExit):
+    """
+    What code of a dead process meets where it goes on all the same.
+
+    That is when Python closes what it left suspended, which is the one exception that
+    may be answered by another of its kind.
+    """
+
+
+@define(eq=False)
+class Owner:
+    """
+    Who waits: a process, or a client.
+
+    :ivar is_dead: Nothing of it goes on any more.
+    :ivar is_paused: Nothing of it goes on for now; *held* is what its timers would do.
+    """
+
+    name: str
+    is_dead: bool = False
+    is_paused: bool = False
+    held: list[Callable[[], object]] = field(factory=list)
+
+    def check(self) -> None:
+        """:raises Stopped: It is dead."""
+        if self.is_dead:
+            raise Stopped
+
+    def kill(self) -> None:
+        """At once, wherever it is."""
+        self.is_dead = True
+        self.held.clear()
+
+    def resume(self) -> None:
+        """Go on, with the timers that ran out meanwhile first."""
+        self.is_paused = False
+        held, self.held = self.held, []
+        for each in held:
+            each()
+
+
+@define(eq=False)
+class Step:
+    """
+    Something that may happen next.
+
+    :ivar owner: Whose it is; None: it is on the network, and happens whoever dies.
+    :ivar sender: Who sent it.
+    """
+
+    owner: Owner | None
+    words: str
+    go: Callable[[], object]
+    sender: Owner | None = None
+    deadline: IDelayedCall | None = None
+
+
+@define(eq=False)
+class Scheduler:
+    """
+    :ivar trace: What happened, a line each.
+    :ivar now: How many steps there have been: the time of histories.
+    :ivar late_seconds: After which nothing that was sent arrives any more.
+    :ivar soon: What is done before the next step: ends of connections.
+    """
+
+    random: Random
+    clock: Clock
+    late_seconds: float
+    weather: Weather = field(factory=Weather)
+    steps: list[Step] = field(factory=list)
+    trace: list[str] = field(factory=list)
+    soon: deque[Callable[[], object]] = field(factory=deque)
+    now: int = 0
+
+    def note(self, words: str) -> None:
+        """A line of the trace."""
+        self.now += 1
+        self.trace.append(f"{self.now:5} {self.clock.seconds():9.2f} {words}")
+
+    def add(
+        self,
+        owner: Owner | None,
+        words: str,
+        go: Callable[[], object],
+        sender: Owner | None = None,
+    ) -> Step:
+        """Let it happen some time."""
+        step = Step(owner, words, go, sender)
+        self.steps.append(step)
+        return step
+
+    def run_one(self, *, in_order: bool = False) -> bool:
+        """One of the steps that can; whether there was one."""
+        able = [
+            step
+            for step in self.steps
+            if step.owner is None or not (step.owner.is_paused or step.owner.is_dead)
+        ]
+        if not able:
+            return False
+        self.run(able[0] if in_order else self.random.choice(able))
+        return True
+
+    def run(self, step: Step) -> None:
+        """This one, unless it has happened."""
+        self.steps.remove(step)
+        if step.deadline is not None and step.deadline.active():
+            step.deadline.cancel()
+        self.note(step.words)
+        step.go()
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Do what was to be done before the next step."""
+        while self.soon:
+            self.soon.popleft()()
+
+    def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.note(f"{seconds:.2f} s pass")
+        self.clock.advance(seconds)
+        self.catch_up()
+
+    def forget(self, dead: Owner) -> None:
+        """It died; what it had sent may be lost with it, or not."""
+        for step in list(self.steps):
+            is_lost = step.owner is dead or (
+                step.owner is None and step.sender is dead and self.random.random() < 0.4
+            )
+            if is_lost:
+                self.steps.remove(step)
+                if step.deadline is not None:
+                    step.deadline.cancel()
+
+    async def call(
+        self,
+        owner: Owner,
+        words: str,
+        do: Callable[[], T],
+        fate: Fate,
+        error: Callable[[Fate], Exception],
+    ) -> T:
+        """
+        A call of a server by *owner*.
+
+        :param do: What it does there, at once and whole.
+        :param error: What *owner* sees where it does not get the answer.
+        """
+        owner.check()
+        answer: Deferred[T] = Deferred()
+        outcome: list[T | Failure] = []
+        # Whether the request and its answer travel as one: half as many steps.
+        is_quick = fate is Fate.DONE and self.random.random() < 0.8
+        hangs = fate in (Fate.HANGS, Fate.HANGS_DONE)
+
+        def deliver() -> None:
+            if owner.is_dead or answer.called:
+                return
+            result = outcome[0] if outcome else Failure(error(fate))
+            if fate is not Fate.DONE:
+                result = Failure(error(fate))
+            if isinstance(result, Failure):
+                answer.errback(result)
+            else:
+                answer.callback(result)
+
+        def arrive(*, is_forced: bool = False) -> None:
+            try:
+                outcome.append(do())
+            except Exception as why:
+                outcome.append(Failure(why))
+            if is_quick and not is_forced:
+                deliver()
+            elif fate is Fate.DONE or fate is Fate.NO_ANSWER:
+                self.add(owner, f"{words}: answer", deliver)
+
+        name = f"{owner.name} {words}" + ("" if fate is Fate.DONE else f" [{fate.value}]")
+        if fate in (Fate.REFUSED, Fate.LOST):
+            self.add(owner, name, deliver)
+        elif fate is not Fate.HANGS:
+            self._send(owner if is_quick else None, owner, name, arrive)
+        if fate is Fate.LATE:
+            self.add(owner, f"{words}: given up", deliver)
+        if hangs:
+            self.note(f"{name} begins")
+            seconds = self.random.uniform(10.0, 40.0)
+
+            def wake() -> None:
+                self.add(owner, f"{words}: timed out", deliver)
+
+            self.clock.callLater(seconds, wake)
+        return await answer
+
+    def _send(
+        self, owner: Owner | None, sender: Owner, words: str, arrive: Callable[..., None]
+    ) -> None:
+        """It arrives some time, but not after ``ledger.late``."""
+        step = self.add(owner, words, arrive, sender)
+
+        def force() -> None:
+            step.go = partial(arrive, is_forced=True)
+            self.run(step)
+
+        step.deadline = self.clock.callLater(self.late_seconds * ARRIVES, force)
+
+
+@implementer(IDelayedCall)
+class Timer:
+    """A call to come of one process: it rests with it, and is active as long."""
+
+    def __init__(self, clock: Clock, owner: Owner, seconds: float, do: Any) -> None:
+        self._clock, self._owner, self._do = clock, owner, do
+        self._is_over = False
+        self._set(seconds)
+
+    def getTime(self) -> float:  # noqa: N802
+        """See IDelayedCall."""
+        return self._at
+
+    def cancel(self) -> None:
+        """See IDelayedCall."""
+        self._check()
+        self._is_over = True
+        self._unset()
+
+    def delay(self, seconds: float) -> None:
+        """See IDelayedCall."""
+        self.reset(self._at + seconds - self._clock.seconds())
+
+    def reset(self, seconds: float) -> None:
+        """See IDelayedCall."""
+        self._check()
+        self._unset()
+        self._set(seconds)
+
+    def active(self) -> bool:
+        """See IDelayedCall."""
+        return not self._is_over
+
+    def _check(self) -> None:
+        if self._is_over:
+            raise AlreadyCalled
+
+    def _set(self, seconds: float) -> None:
+        self._at = self._clock.seconds() + max(seconds, 0.0)
+        self._call = self._clock.callLater(max(seconds, 0.0), self._fire)
+
+    def _unset(self) -> None:
+        if self._call.active():
+            self._call.cancel()
+        if self._fire in self._owner.held:
+            self._owner.held.remove(self._fire)
+
+    def _fire(self) -> None:
+        if self._is_over or self._owner.is_dead:
+            return
+        if self._owner.is_paused:
+            self._owner.held.append(self._fire)
+            return
+        self._is_over = True
+        self._do()
+
+
+@implementer(IReactorTime)
+@define(eq=False)
+class ProcessClock:
+    """The time, as one process has it: its timers die with it, and rest with it."""
+
+    _clock: Clock
+    _owner: Owner
+
+    def seconds(self) -> float:
+        """See IReactorTime."""
+        return float(self._clock.seconds())
+
+    def callLater(  # noqa: N802
+        self, delay: float, function: Callable[..., object], *args: Any, **kwargs: Any
+    ) -> Timer:
+        """See IReactorTime."""
+        do = partial(function, *args, **kwargs)
+        return Timer(self._clock, self._owner, delay, do)
+
+    def getDelayedCalls(self) -> Any:  # noqa: N802
+        """See IReactorTime."""
+        return self._clock.getDelayedCalls()
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise AssertionError("it waits for something")

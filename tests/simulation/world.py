@@ -1,0 +1,274 @@
+"""One schedule, from its seed to the judge's word."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
+
+from attrs import define, field, frozen
+from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+
+from chaos.history import Event
+from chaos.judge import judge
+from chaos.record import Record
+from s3proxy.manager import reading, writing
+from s3proxy.model import CopyCount
+from tests.fakes.backend import MemoryBackend
+from tests.fakes.uploads import MemoryUploads
+from tests.fakes.whole import WholeLedger
+from tests.simulation.checks import left_over, next_due
+from tests.simulation.clients import KEYS, Clients
+from tests.simulation.ports import Promises
+from tests.simulation.process import (
+    COLLECT_SECONDS,
+    GRACE_SECONDS,
+    HOLD_SECONDS,
+    LATE_SECONDS,
+    LEASE_SECONDS,
+    Process,
+    Shared,
+)
+from tests.simulation.scheduler import Owner, Scheduler
+
+#: Operations of clients in one schedule, and steps in which they begin.
+OPERATIONS, TURNS = 14, 260
+
+#: Clients that are at work at once.
+AT_ONCE = 5
+
+#: Looks at whether recovery is through, each after the next thing that was due.
+SETTLING = 60
+
+
+@frozen
+class Outcome:
+    """What came of a schedule; *violations* are what must not be."""
+
+    seed: int
+    violations: Sequence[str]
+    trace: Sequence[str]
+    operations: int
+
+    @property
+    def digest(self) -> str:
+        """The same for the same trace."""
+        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
+
+
+@define(eq=False)
+class World:
+    """Everything that there is while a schedule runs."""
+
+    seed: int
+    random: Random = field(init=False)
+    scheduler: Scheduler = field(init=False)
+    shared: Shared = field(init=False)
+    clients: Clients = field(init=False)
+    processes: list[Process] = field(factory=list)
+    record: Record = field(factory=Record)
+    violations: list[str] = field(factory=list)
+    _begun: int = 0
+    _births: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        random = self.random = Random(self.seed)
+        clock = Clock()
+        self.scheduler = Scheduler(random, clock, LATE_SECONDS)
+        names = ("one", "two", "three")[: random.choice((1, 2, 2, 3, 3))]
+        factor = random.choice((1, 1, 2)) if len(names) > 1 else 1
+        quorum = random.randint(1, factor)
+        limits = {name: random.choice((0, 0, 2500)) for name in names}
+        ledger = WholeLedger(
+            clock,
+            limits,
+            lease_seconds=LEASE_SECONDS,
+            grace_seconds=GRACE_SECONDS,
+            late_seconds=LATE_SECONDS,
+            hold_seconds=HOLD_SECONDS,
+        )
+        self.shared = Shared(
+            self.scheduler,
+            ledger,
+            MemoryUploads(ledger, least_part_bytes=0),
+            {name: MemoryBackend(name) for name in names},
+            Promises(clock.seconds, GRACE_SECONDS),
+            factor,
+            CopyCount(quorum, factor) if quorum > 1 else CopyCount(),
+            clock,
+        )
+        self.clients = Clients(self.scheduler, self.record, self.serving, [])
+        self.scheduler.note(f"backends {limits}, factor {factor}, quorum {quorum}")
+        for _ in range(2):
+            self._start()
+
+    def serving(self) -> list[Process]:
+        """Those that are there, paused or not."""
+        return [each for each in self.processes if not each.owner.is_dead]
+
+    # What may happen ---
+
+    def turn(self) -> None:
+        """One thing, whichever."""
+        chance = self.random.random()
+        if chance < 0.10 and self._begun < OPERATIONS:
+            if self.clients.running < AT_ONCE:
+                self._begun += 1
+                self.clients.start(self._begun)
+        elif chance < 0.13:
+            self.scheduler.advance(self.random.choice((0.5, 2.0, 6.0)))
+        elif chance < 0.135:
+            self.scheduler.advance(self.random.choice((12.0, 35.0, 70.0)))
+        elif chance < 0.142:
+            self._kill(self.random.choice(self.processes))
+        elif chance < 0.15:
+            self._pause_or_go_on(self.random.choice(self.processes))
+        elif chance < 0.16:
+            self.scheduler.note(self.scheduler.weather.change(self.random))
+        elif chance < 0.163:
+            self._drain_or_not()
+        elif not self.scheduler.run_one():
+            self.scheduler.advance(1.0)
+
+    def settle(self) -> None:
+        """All is well again, recovery goes on until nothing is left to do."""
+        self.scheduler.note("everything recovers")
+        self.scheduler.weather.calm()
+        for process in list(self.processes):
+            if process.owner.is_paused:
+                process.owner.resume()
+        if len(self.shared.ledger.draining) == len(self.shared.backends):
+            self.shared.ledger.draining.clear()
+        # One is enough, and costs half the time.
+        self._end(self.random.choice(self.processes))
+        self._run_out()
+        for _ in range(SETTLING):
+            if not self.clients.running and not left_over(self.shared):
+                break
+            now = self.shared.clock.seconds()
+            wait = next_due(self.shared) - now
+            self.scheduler.advance(wait + COLLECT_SECONDS)
+            self._run_out()
+        self.violations += left_over(self.shared)
+        if self.clients.running:
+            self.violations.append(f"{self.clients.running} clients wait for ever")
+
+    def read_all(self) -> None:
+        """Every key, and the list."""
+        now = float(self.scheduler.now)
+        self.record.events.append(Event("settled", "", now, now))
+        for key in KEYS:
+            self._last(self.clients.get(0, key=key), f"GET {key}", (200, 404))
+        self._last(self.clients.list(0), "LIST", (200,))
+        for process in self.processes:
+            if process.leases._held:
+                held = ", ".join(process.leases._held)
+                self.violations.append(f"leases are held for ever: {held}")
+            if process.site.drain.in_flight:
+                self.violations.append(f"{process.owner.name}: requests at work")
+
+    def close(self) -> None:
+        """Nobody goes on."""
+        for process in self.processes:
+            process.owner.kill()
+
+    # Inside ---
+
+    def _start(self) -> None:
+        self._births += 1
+        name = f"p{self._births}"
+        self.scheduler.note(f"{name} starts")
+        self.processes.append(Process(self.shared, Owner(name)))
+
+    def _kill(self, process: Process) -> None:
+        """And another one comes."""
+        self._end(process)
+        self._start()
+
+    def _end(self, process: Process) -> None:
+        self.scheduler.note(f"{process.owner.name} dies")
+        process.owner.kill()
+        self.scheduler.forget(process.owner)
+        self.processes.remove(process)
+        for wire in list(self.clients.wires):
+            if wire.process is process:
+                wire.broken()
+        self.scheduler.catch_up()
+
+    def _pause_or_go_on(self, process: Process) -> None:
+        if process.owner.is_paused:
+            self.scheduler.note(f"{process.owner.name} goes on")
+            process.owner.resume()
+            self.scheduler.catch_up()
+        else:
+            self.scheduler.note(f"{process.owner.name} is paused")
+            process.owner.is_paused = True
+
+    def _drain_or_not(self) -> None:
+        name = self.random.choice(list(self.shared.backends))
+        draining = self.shared.ledger.draining
+        self.scheduler.note(f"{name}: drain, or not")
+        draining.symmetric_difference_update({name})
+
+    def _run_out(self) -> None:
+        while self.scheduler.run_one(in_order=True):
+            pass
+
+    def _last(self, work: object, words: str, wanted: Sequence[int]) -> None:
+        came: list[object] = []
+        self.clients.run(work, words).addBoth(came.append)  # type: ignore[arg-type]
+        self._run_out()
+        status = getattr(came[0], "status", came[0]) if came else "not answered"
+        if status not in wanted:
+            self.violations.append(f"{words} is {status}, after recovery")
+
+
+def run(seed: int) -> Outcome:
+    """Let it happen."""
+    with _logged() as logged, _small():
+        world = World(seed)
+        try:
+            for _ in range(TURNS):
+                world.turn()
+            world.settle()
+            world.read_all()
+        finally:
+            world.close()
+    found = [*world.violations, *world.shared.promises.violations, *logged]
+    found += [
+        f"{each.kind} at {each.key}: {each.words}"
+        for each in judge(world.record.events)
+    ]
+    return Outcome(seed, found, world.scheduler.trace, len(world.record.events))
+
+
+@contextmanager
+def _small() -> Iterator[None]:
+    """Bodies of hundreds of bytes go the ways of large ones."""
+    were = writing.KEPT_BYTES, writing.PIECE_BYTES, reading.AHEAD_BYTES
+    writing.KEPT_BYTES, writing.PIECE_BYTES, reading.AHEAD_BYTES = 150, 64, 100
+    try:
+        yield
+    finally:
+        writing.KEPT_BYTES, writing.PIECE_BYTES, reading.AHEAD_BYTES = were
+
+
+@contextmanager
+def _logged() -> Iterator[list[str]]:
+    """What no log may say: tracebacks, and that an object cannot be read."""
+    found: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] is LogLevel.critical:
+            failure = event.get("log_failure")
+            text = formatEvent(event)
+            found.append(f"logged: {text}" if failure is None else
+                         f"logged: {text}: {failure.getTraceback()}")
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield found
+    finally:
+        globalLogPublisher.removeObserver(observe)
