@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
+from math import inf
 from random import Random
 from typing import Any, TypeVar
 
@@ -72,13 +73,15 @@ class Step:
 
     :ivar owner: Whose it is; None: it is on the network, and happens whoever dies.
     :ivar sender: Who sent it.
+    :ivar deadline: When it happens by itself, and then *force* in place of *go*.
     """
 
     owner: Owner | None
     words: str
     go: Callable[[], object]
     sender: Owner | None = None
-    deadline: IDelayedCall | None = None
+    deadline: float = inf
+    force: Callable[[], object] | None = None
 
 
 @define(eq=False)
@@ -131,8 +134,6 @@ class Scheduler:
     def run(self, step: Step) -> None:
         """This one, unless it has happened."""
         self.steps.remove(step)
-        if step.deadline is not None and step.deadline.active():
-            step.deadline.cancel()
         self.note(step.words)
         step.go()
         self.catch_up()
@@ -143,9 +144,17 @@ class Scheduler:
             self.soon.popleft()()
 
     def advance(self, seconds: float) -> None:
-        """Time passes."""
+        """Time passes; what is on its way for too long arrives on time."""
         self.note(f"{seconds:.2f} s pass")
-        self.clock.advance(seconds)
+        until = self.clock.seconds() + seconds
+        while due := [step for step in self.steps if step.deadline <= until]:
+            step = min(due, key=lambda each: each.deadline)
+            self.clock.advance(step.deadline - self.clock.seconds())
+            if step in self.steps:
+                assert step.force is not None
+                step.go = step.force
+                self.run(step)
+        self.clock.advance(until - self.clock.seconds())
         self.catch_up()
 
     def forget(self, dead: Owner) -> None:
@@ -156,8 +165,6 @@ class Scheduler:
             )
             if is_lost:
                 self.steps.remove(step)
-                if step.deadline is not None:
-                    step.deadline.cancel()
 
     async def call(
         self,
@@ -223,12 +230,8 @@ class Scheduler:
     ) -> None:
         """It arrives some time, but not after ``ledger.late``."""
         step = self.add(owner, words, arrive, sender)
-
-        def force() -> None:
-            step.go = partial(arrive, is_forced=True)
-            self.run(step)
-
-        step.deadline = self.clock.callLater(self.late_seconds * ARRIVES, force)
+        step.deadline = self.clock.seconds() + self.late_seconds * ARRIVES
+        step.force = partial(arrive, is_forced=True)
 
 
 @implementer(IDelayedCall)
