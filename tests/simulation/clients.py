@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from chaos.bodies import BLOCK_BYTES, Content, body
@@ -39,20 +39,28 @@ WEIGHTS = {
 }
 
 
+def some_of(weights: Mapping[str, int], random: Random) -> dict[str, int]:
+    """Some operations are left out, some come often: those meet more often."""
+    kept = {name: each * random.choice((0, 1, 4)) for name, each in weights.items()}
+    return {**kept, "put": max(kept["put"], weights["put"])}
+
+
 @define(eq=False)
 class Clients:
     """
     All of them.
 
     :ivar processes: Those that can be asked.
+    :ivar weights: How often each operation is chosen.
     :ivar wires: Requests under way.
     """
 
     scheduler: Scheduler
     record: Record
     processes: Callable[[], Sequence[Process]]
-    wires: list[Wire]
-    keys: Sequence[str] = KEYS
+    weights: Mapping[str, int]
+    keys: Sequence[str]
+    wires: list[Wire] = field(factory=list)
     running: int = 0
 
     @property
@@ -62,7 +70,7 @@ class Clients:
 
     def start(self, number: int) -> None:
         """Some client begins some operation."""
-        names, weights = zip(*WEIGHTS.items(), strict=True)
+        names, weights = zip(*self.weights.items(), strict=True)
         (name,) = self.random.choices(names, weights)
         self.run(getattr(self, name)(number), f"client {number}: {name}")
 
@@ -187,10 +195,13 @@ class Clients:
             for n, etag in enumerate(etags, 1)
         )
         whole = f"<CompleteMultipartUpload>{document}</CompleteMultipartUpload>"
-        for _ in range(2):
+        for attempt in range(2):
             await self._write(
                 event, "POST", whole.encode(), query={"uploadId": upload_id}
             )
+            if event.is_refused and attempt:
+                # That this one was refused says nothing of the first one.
+                event.status, event.end = 0, None
             if event.is_done or event.is_refused:
                 break
         self.record.events.append(event)

@@ -83,7 +83,8 @@ class Remote:
 
     async def _call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         scheduler = self._scheduler
-        fate = scheduler.weather.of_ledger(scheduler.random)
+        is_commit = name in LOOKED_AFTER
+        fate = scheduler.weather.of_ledger(scheduler.random, is_commit=is_commit)
 
         def do() -> Any:
             result = at_once(getattr(self._inner, name)(*args, **kwargs))
@@ -97,7 +98,7 @@ class Remote:
 
         def error(fate: Fate) -> Exception:
             self._note_failure()
-            if fate is not Fate.REFUSED and name in LOOKED_AFTER:
+            if fate is not Fate.REFUSED and is_commit:
                 return OutcomeUnknown(f"{name}: {fate.value}")
             return StoreUnavailable(f"{name}: {fate.value}")
 

@@ -52,10 +52,11 @@ BUCKET = "unified"
 EPOCH = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 LEASE_SECONDS = 30.0
-GRACE_SECONDS = 10.0
+GRACE_SECONDS = 20.0
 LATE_SECONDS = 60.0
 HOLD_SECONDS = 15.0
-COLLECT_SECONDS = 5.0
+COLLECT_SECONDS = 2.0
+ROUND_SECONDS = 10.0
 MAX_AGE_SECONDS = 300.0
 
 
@@ -160,11 +161,11 @@ class Process:
         expirer = Expirer(upload_ledger, MAX_AGE_SECONDS)
         rounds = [
             ("extend", LEASE_SECONDS / 3, self.leases.extend),
-            ("reap", COLLECT_SECONDS, collector.reap),
-            ("manifests", COLLECT_SECONDS, Manifester(manifests).round),
-            ("expire", COLLECT_SECONDS, expirer.round),
-            ("drain", COLLECT_SECONDS, drainer.round),
-            ("replicate", COLLECT_SECONDS, replicator.round),
+            ("reap", ROUND_SECONDS, collector.reap),
+            ("manifests", ROUND_SECONDS, Manifester(manifests).round),
+            ("expire", ROUND_SECONDS, expirer.round),
+            ("drain", ROUND_SECONDS, drainer.round),
+            ("replicate", ROUND_SECONDS, replicator.round),
         ]
         self.jobs = Jobs(
             [

@@ -73,6 +73,7 @@ class Step:
 
     :ivar owner: Whose it is; None: it is on the network, and happens whoever dies.
     :ivar sender: Who sent it.
+    :ivar is_slow: It comes when there is nothing else to do, mostly.
     :ivar deadline: When it happens by itself, and then *force* in place of *go*.
     """
 
@@ -80,6 +81,7 @@ class Step:
     words: str
     go: Callable[[], object]
     sender: Owner | None = None
+    is_slow: bool = False
     deadline: float = inf
     force: Callable[[], object] | None = None
 
@@ -90,6 +92,7 @@ class Scheduler:
     :ivar trace: What happened, a line each.
     :ivar now: How many steps there have been: the time of histories.
     :ivar late_seconds: After which nothing that was sent arrives any more.
+    :ivar slow: How many of the steps are: others overtake them all.
     :ivar soon: What is done before the next step: ends of connections.
     """
 
@@ -97,6 +100,7 @@ class Scheduler:
     clock: Clock
     late_seconds: float
     weather: Weather = field(factory=Weather)
+    slow: float = 0.0
     steps: list[Step] = field(factory=list)
     trace: list[str] = field(factory=list)
     soon: deque[Callable[[], object]] = field(factory=deque)
@@ -115,12 +119,13 @@ class Scheduler:
         sender: Owner | None = None,
     ) -> Step:
         """Let it happen some time."""
-        step = Step(owner, words, go, sender)
+        is_slow = self.slow > 0 and self.random.random() < self.slow
+        step = Step(owner, words, go, sender, is_slow)
         self.steps.append(step)
         return step
 
     def run_one(self, *, in_order: bool = False) -> bool:
-        """One of the steps that can; whether there was one."""
+        """One of the steps that can; whether it came to that."""
         able = [
             step
             for step in self.steps
@@ -128,7 +133,15 @@ class Scheduler:
         ]
         if not able:
             return False
-        self.run(able[0] if in_order else self.random.choice(able))
+        if in_order:
+            self.run(able[0])
+            return True
+        quick = [step for step in able if not step.is_slow]
+        if not quick and self.random.random() < 0.5:
+            return False
+        if not quick or self.random.random() < 0.05:
+            quick = able
+        self.run(self.random.choice(quick))
         return True
 
     def run(self, step: Step) -> None:

@@ -20,24 +20,25 @@ from tests.fakes.backend import MemoryBackend
 from tests.fakes.uploads import MemoryUploads
 from tests.fakes.whole import WholeLedger
 from tests.simulation.checks import left_over, next_due
-from tests.simulation.clients import KEYS, Clients
+from tests.simulation.clients import KEYS, WEIGHTS, Clients, some_of
+from tests.simulation.faults import Temper
 from tests.simulation.ports import Promises
 from tests.simulation.process import (
-    COLLECT_SECONDS,
     GRACE_SECONDS,
     HOLD_SECONDS,
     LATE_SECONDS,
     LEASE_SECONDS,
+    ROUND_SECONDS,
     Process,
     Shared,
 )
 from tests.simulation.scheduler import Owner, Scheduler
 
 #: Operations of clients in one schedule, and steps in which they begin.
-OPERATIONS, TURNS = 14, 260
+OPERATIONS, TURNS = 25, 400
 
 #: Clients that are at work at once.
-AT_ONCE = 5
+AT_ONCE = 6
 
 #: Looks at whether recovery is through, each after the next thing that was due.
 SETTLING = 60
@@ -64,6 +65,7 @@ class World:
 
     seed: int
     random: Random = field(init=False)
+    temper: Temper = field(init=False)
     scheduler: Scheduler = field(init=False)
     shared: Shared = field(init=False)
     clients: Clients = field(init=False)
@@ -99,38 +101,48 @@ class World:
             CopyCount(quorum, factor) if quorum > 1 else CopyCount(),
             clock,
         )
-        self.clients = Clients(self.scheduler, self.record, self.serving, [])
+        temper = self.temper = Temper.of(random)
+        self.clients = Clients(
+            self.scheduler,
+            self.record,
+            lambda: self.processes,
+            some_of(WEIGHTS, random),
+            KEYS[: temper.keys],
+        )
         self.scheduler.note(f"backends {limits}, factor {factor}, quorum {quorum}")
+        self.scheduler.note(str(temper))
+        self.scheduler.slow = temper.slow
+        self._change()
         for _ in range(2):
             self._start()
 
-    def serving(self) -> list[Process]:
-        """Those that are there, paused or not."""
-        return [each for each in self.processes if not each.owner.is_dead]
+    @property
+    def is_done(self) -> bool:
+        """Whether all clients have been told all."""
+        return self._begun == OPERATIONS and not self.clients.running
 
     # What may happen ---
 
     def turn(self) -> None:
         """One thing, whichever."""
+        temper = self.temper
+        choices = (
+            (temper.begins, self._begin),
+            (temper.passes, self._pass),
+            (temper.jumps, self._jump),
+            (temper.kills, self._kill),
+            (temper.pauses, self._pause_or_go_on),
+            (temper.changes, self._change),
+            (temper.drains, self._drain_or_not),
+        )
         chance = self.random.random()
-        if chance < 0.10 and self._begun < OPERATIONS:
-            if self.clients.running < AT_ONCE:
-                self._begun += 1
-                self.clients.start(self._begun)
-        elif chance < 0.13:
-            self.scheduler.advance(self.random.choice((0.5, 2.0, 6.0)))
-        elif chance < 0.135:
-            self.scheduler.advance(self.random.choice((12.0, 35.0, 70.0)))
-        elif chance < 0.142:
-            self._kill(self.random.choice(self.processes))
-        elif chance < 0.15:
-            self._pause_or_go_on(self.random.choice(self.processes))
-        elif chance < 0.16:
-            self.scheduler.note(self.scheduler.weather.change(self.random))
-        elif chance < 0.163:
-            self._drain_or_not()
-        elif not self.scheduler.run_one():
-            self.scheduler.advance(1.0)
+        for share, happen in choices:
+            if chance < share:
+                happen()
+                return
+            chance -= share
+        if not self.scheduler.run_one():
+            self._pass()
 
     def settle(self) -> None:
         """All is well again, recovery goes on until nothing is left to do."""
@@ -141,6 +153,8 @@ class World:
                 process.owner.resume()
         if len(self.shared.ledger.draining) == len(self.shared.backends):
             self.shared.ledger.draining.clear()
+        if self.random.random() < 0.5:
+            self._run_out()
         # One is enough, and costs half the time.
         self._end(self.random.choice(self.processes))
         self._run_out()
@@ -149,7 +163,7 @@ class World:
                 break
             now = self.shared.clock.seconds()
             wait = next_due(self.shared) - now
-            self.scheduler.advance(wait + COLLECT_SECONDS)
+            self.scheduler.advance(wait + ROUND_SECONDS)
             self._run_out()
         self.violations += left_over(self.shared)
         if self.clients.running:
@@ -159,7 +173,7 @@ class World:
         """Every key, and the list."""
         now = float(self.scheduler.now)
         self.record.events.append(Event("settled", "", now, now))
-        for key in KEYS:
+        for key in self.clients.keys:
             self._last(self.clients.get(0, key=key), f"GET {key}", (200, 404))
         self._last(self.clients.list(0), "LIST", (200,))
         for process in self.processes:
@@ -182,9 +196,24 @@ class World:
         self.scheduler.note(f"{name} starts")
         self.processes.append(Process(self.shared, Owner(name)))
 
-    def _kill(self, process: Process) -> None:
+    def _begin(self) -> None:
+        if self._begun < OPERATIONS and self.clients.running < AT_ONCE:
+            self._begun += 1
+            self.clients.start(self._begun)
+
+    def _pass(self) -> None:
+        self.scheduler.advance(self.random.choice((0.5, 2.0, 5.0)))
+
+    def _jump(self) -> None:
+        self.scheduler.advance(self.random.choice((12.0, 35.0, 70.0)))
+
+    def _change(self) -> None:
+        words = self.scheduler.weather.change(self.random, self.temper)
+        self.scheduler.note(words)
+
+    def _kill(self) -> None:
         """And another one comes."""
-        self._end(process)
+        self._end(self.random.choice(self.processes))
         self._start()
 
     def _end(self, process: Process) -> None:
@@ -197,7 +226,8 @@ class World:
                 wire.broken()
         self.scheduler.catch_up()
 
-    def _pause_or_go_on(self, process: Process) -> None:
+    def _pause_or_go_on(self) -> None:
+        process = self.random.choice(self.processes)
         if process.owner.is_paused:
             self.scheduler.note(f"{process.owner.name} goes on")
             process.owner.resume()
@@ -231,6 +261,8 @@ def run(seed: int) -> Outcome:
         world = World(seed)
         try:
             for _ in range(TURNS):
+                if world.is_done:
+                    break
                 world.turn()
             world.settle()
             world.read_all()

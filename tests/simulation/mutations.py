@@ -1,0 +1,106 @@
+"""
+Rules taken away, one at a time, to see that the simulation notices. Those that
+schema.sql keeps are taken from the ledger in memory, which stands for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import evolve
+
+from s3proxy.jobs.collecting import Collector
+from s3proxy.manager.ports import CopyState, MadeCopy
+from s3proxy.manager.writing import Writer
+from tests.fakes.ledger import MemoryDue, MemoryLedger, Row
+
+_collect = MemoryLedger.collect
+_batch = Collector._batch
+
+
+def _take_all(ledger: MemoryLedger, made: Sequence[MadeCopy], least: int) -> list[Row]:
+    found = [(ledger.rows.get(each.claim.copy.copy_id), each) for each in made]
+    rows = []
+    for row, each in found:
+        if row is not None:
+            row.copy = evolve(row.copy, backend_etag=each.stored.etag)
+            rows.append(row)
+    return rows
+
+
+async def _collect_at_once(
+    ledger: MemoryLedger, backend: str, limit: int
+) -> list[MemoryDue]:
+    for row in ledger.rows.values():
+        if row.state is CopyState.GARBAGE and not row.attempts:
+            row.due_at = ledger._now()
+    pins, ledger.pins = ledger.pins, {}
+    try:
+        return await _collect(ledger, backend, limit)
+    finally:
+        ledger.pins = pins
+
+
+async def _believe(writer: Any, write: Any, claims: object, md5: str) -> Any:
+    return write.settled(md5)
+
+
+def _abandon_once(ledger: MemoryLedger, row: Row, *, delete_twice: bool) -> None:
+    row.state, row.due_at = CopyState.ABANDONED, ledger._now()
+
+
+async def _forget_first(
+    collector: Any, backend: Any, due: Any, delete: Any
+) -> int:
+    count: int = await collector._janitor.collected(due)
+    await _batch(collector, backend, due, delete)
+    return count
+
+
+#: What is wrong, and how that is brought about: of a class, a method, by another.
+MUTATIONS: dict[str, tuple[str, type, str, Callable[..., Any]]] = {
+    "unclaimed": (
+        "A commit does not ask whether its claim is claimed yet (rule 9).",
+        MemoryLedger,
+        "_stored",
+        _take_all,
+    ),
+    "no-grace": (
+        "The collector takes garbage before its grace, and whatever is pinned.",
+        MemoryLedger,
+        "collect",
+        _collect_at_once,
+    ),
+    "believe": (
+        "A commit of unknown outcome is taken for done (rule 10).",
+        Writer,
+        "_settle",
+        _believe,
+    ),
+    "delete-once": (
+        "What was given up is not deleted again after ledger.late (rule 22).",
+        MemoryLedger,
+        "_abandon",
+        _abandon_once,
+    ),
+    "forget-first": (
+        "The collector forgets a row, and deletes its bytes after that (rule 20).",
+        Collector,
+        "_batch",
+        _forget_first,
+    ),
+}
+
+
+@contextmanager
+def broken(name: str) -> Iterator[None]:
+    """For as long as the block runs."""
+    _, kind, method, instead = MUTATIONS[name]
+    was = getattr(kind, method)
+    setattr(kind, method, instead)
+    try:
+        yield
+    finally:
+        setattr(kind, method, was)
