@@ -203,9 +203,7 @@ class WholeLedger(ManifestLedger):
     # Inside ---
 
     def _now_live(self, part: Part) -> Part:
-        return evolve(
-            part, copies=tuple(row.copy for row in self.live(part.part_id))
-        )
+        return evolve(part, copies=tuple(row.copy for row in self.live(part.part_id)))
 
     def _discard(self, bucket: str, key: str) -> None:
         found = self._objects.get((bucket, key))
