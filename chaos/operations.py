@@ -242,8 +242,12 @@ class Turn:
             ElementTree.SubElement(part, "PartNumber").text = str(number)
             ElementTree.SubElement(part, "ETag").text = f'"{etag}"'
         document = ElementTree.tostring(root)
-        for _ in range(3):
+        for attempt in range(3):
             await self._write(event, "POST", document, query={"uploadId": upload_id})
+            if event.is_refused and attempt:
+                # That this one was refused (it was late) says nothing of the first.
+                event.status, event.end = 0, None
+                break
             if event.is_done or event.is_refused:
                 break
             # Nobody has it for certain now, whatever becomes of the next attempt.
