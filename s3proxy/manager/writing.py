@@ -244,7 +244,7 @@ class Writer:
     async def _settle(self, write: Write[R], claims: Sequence[Claim], md5: str) -> R:
         state = await self._ledger.settle(*claims)
         if state is None:
-            # Collected and forgotten: it may have been there, and have been overwritten.
+            # Collected and forgotten: reaped before, or committed and overwritten.
             raise ServiceUnavailable(_NOT_KNOWN)
         if state not in (CopyState.LIVE, CopyState.GARBAGE):
             raise ServiceUnavailable(_TRY_AGAIN)

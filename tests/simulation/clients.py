@@ -200,8 +200,9 @@ class Clients:
                 event, "POST", whole.encode(), query={"uploadId": upload_id}
             )
             if event.is_refused and attempt:
-                # That this one was refused says nothing of the first one.
+                # That this one was refused (it was late) says nothing of the first.
                 event.status, event.end = 0, None
+                break
             if event.is_done or event.is_refused:
                 break
         self.record.events.append(event)

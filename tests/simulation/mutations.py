@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from s3proxy.jobs.collecting import Collector
 from s3proxy.manager.ports import CopyState, MadeCopy
@@ -51,41 +51,53 @@ def _abandon_once(ledger: MemoryLedger, row: Row, *, delete_twice: bool) -> None
     row.state, row.due_at = CopyState.ABANDONED, ledger._now()
 
 
-async def _forget_first(
-    collector: Any, backend: Any, due: Any, delete: Any
-) -> int:
+async def _forget_first(collector: Any, backend: Any, due: Any, delete: Any) -> int:
     count: int = await collector._janitor.collected(due)
     await _batch(collector, backend, due, delete)
     return count
 
 
-#: What is wrong, and how that is brought about: of a class, a method, by another.
-MUTATIONS: dict[str, tuple[str, type, str, Callable[..., Any]]] = {
-    "unclaimed": (
+@frozen
+class Mutation:
+    """
+    A rule that is not kept.
+
+    :ivar words: What is wrong.
+    :ivar instead: What stands in place of *kind*'s *method*.
+    """
+
+    words: str
+    kind: type
+    method: str
+    instead: Callable[..., Any]
+
+
+MUTATIONS = {
+    "unclaimed": Mutation(
         "A commit does not ask whether its claim is claimed yet (rule 9).",
         MemoryLedger,
         "_stored",
         _take_all,
     ),
-    "no-grace": (
+    "no-grace": Mutation(
         "The collector takes garbage before its grace, and whatever is pinned.",
         MemoryLedger,
         "collect",
         _collect_at_once,
     ),
-    "believe": (
+    "believe": Mutation(
         "A commit of unknown outcome is taken for done (rule 10).",
         Writer,
         "_settle",
         _believe,
     ),
-    "delete-once": (
+    "delete-once": Mutation(
         "What was given up is not deleted again after ledger.late (rule 22).",
         MemoryLedger,
         "_abandon",
         _abandon_once,
     ),
-    "forget-first": (
+    "forget-first": Mutation(
         "The collector forgets a row, and deletes its bytes after that (rule 20).",
         Collector,
         "_batch",
@@ -97,10 +109,10 @@ MUTATIONS: dict[str, tuple[str, type, str, Callable[..., Any]]] = {
 @contextmanager
 def broken(name: str) -> Iterator[None]:
     """For as long as the block runs."""
-    _, kind, method, instead = MUTATIONS[name]
-    was = getattr(kind, method)
-    setattr(kind, method, instead)
+    mutation = MUTATIONS[name]
+    was = getattr(mutation.kind, mutation.method)
+    setattr(mutation.kind, mutation.method, mutation.instead)
     try:
         yield
     finally:
-        setattr(kind, method, was)
+        setattr(mutation.kind, mutation.method, was)

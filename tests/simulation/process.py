@@ -44,8 +44,10 @@ from tests.fakes.pool import (
 )
 from tests.fakes.uploads import MemoryUploads
 from tests.fakes.whole import WholeLedger
-from tests.simulation.ports import Promises, Remote, RemoteBackend, RemoteUploads
-from tests.simulation.scheduler import Owner, ProcessClock, Scheduler
+from tests.simulation.owner import Owner, ProcessClock
+from tests.simulation.remote_backend import RemoteBackend
+from tests.simulation.remote_ledger import Promises, Remote, RemoteUploads
+from tests.simulation.scheduler import Scheduler
 from tests.web.fakes import FakeBuckets, FakeBucketTags, FakeCors
 
 BUCKET = "unified"
@@ -173,14 +175,17 @@ class Process:
                 *collect.values(),
             ]
         )
-        self.site = self._make_site(Rooms(
-            objects,
-            uploads,
-            copies,
-            FakeBucketTags(),
-            FakeCors(),
-            BucketDirectory({BUCKET: EPOCH}, FakeBuckets(), set()),
-        ), clock)
+        self.site = self._make_site(
+            Rooms(
+                objects,
+                uploads,
+                copies,
+                FakeBucketTags(),
+                FakeCors(),
+                BucketDirectory({BUCKET: EPOCH}, FakeBuckets(), set()),
+            ),
+            clock,
+        )
         self.jobs.start()
 
     def _make_site(self, rooms: Rooms, clock: ProcessClock) -> StreamingSite:
@@ -191,9 +196,7 @@ class Process:
 
         return make_site(
             rooms,
-            Authenticator(
-                Keyring.of(AuthConfig()), regions=("us-east-1",), now=now
-            ),
+            Authenticator(Keyring.of(AuthConfig()), regions=("us-east-1",), now=now),
             server=server,
             clock=clock,
             now=now,

@@ -11,59 +11,16 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.error import AlreadyCalled
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from tests.simulation.faults import Fate, Weather
+from tests.simulation.owner import Owner
 
 T = TypeVar("T")
 
 #: A request that is on its way arrives within so much of ``ledger.late``, or never.
 ARRIVES = 0.9
-
-
-class Stopped(GeneratorExit):
-    """
-    What code of a dead process meets where it goes on all the same.
-
-    That is when Python closes what it left suspended, which is the one exception that
-    may be answered by another of its kind.
-    """
-
-
-@define(eq=False)
-class Owner:
-    """
-    Who waits: a process, or a client.
-
-    :ivar is_dead: Nothing of it goes on any more.
-    :ivar is_paused: Nothing of it goes on for now; *held* is what its timers would do.
-    """
-
-    name: str
-    is_dead: bool = False
-    is_paused: bool = False
-    held: list[Callable[[], object]] = field(factory=list)
-
-    def check(self) -> None:
-        """:raises Stopped: It is dead."""
-        if self.is_dead:
-            raise Stopped
-
-    def kill(self) -> None:
-        """At once, wherever it is."""
-        self.is_dead = True
-        self.held.clear()
-
-    def resume(self) -> None:
-        """Go on, with the timers that ran out meanwhile first."""
-        self.is_paused = False
-        held, self.held = self.held, []
-        for each in held:
-            each()
 
 
 @define(eq=False)
@@ -174,7 +131,9 @@ class Scheduler:
         """It died; what it had sent may be lost with it, or not."""
         for step in list(self.steps):
             is_lost = step.owner is dead or (
-                step.owner is None and step.sender is dead and self.random.random() < 0.4
+                step.owner is None
+                and step.sender is dead
+                and self.random.random() < 0.4
             )
             if is_lost:
                 self.steps.remove(step)
@@ -221,7 +180,9 @@ class Scheduler:
             elif fate is Fate.DONE or fate is Fate.NO_ANSWER:
                 self.add(owner, f"{words}: answer", deliver)
 
-        name = f"{owner.name} {words}" + ("" if fate is Fate.DONE else f" [{fate.value}]")
+        name = f"{owner.name} {words}" + (
+            "" if fate is Fate.DONE else f" [{fate.value}]"
+        )
         if fate in (Fate.REFUSED, Fate.LOST):
             self.add(owner, name, deliver)
         elif fate is not Fate.HANGS:
@@ -239,93 +200,16 @@ class Scheduler:
         return await answer
 
     def _send(
-        self, owner: Owner | None, sender: Owner, words: str, arrive: Callable[..., None]
+        self,
+        owner: Owner | None,
+        sender: Owner,
+        words: str,
+        arrive: Callable[..., None],
     ) -> None:
         """It arrives some time, but not after ``ledger.late``."""
         step = self.add(owner, words, arrive, sender)
         step.deadline = self.clock.seconds() + self.late_seconds * ARRIVES
         step.force = partial(arrive, is_forced=True)
-
-
-@implementer(IDelayedCall)
-class Timer:
-    """A call to come of one process: it rests with it, and is active as long."""
-
-    def __init__(self, clock: Clock, owner: Owner, seconds: float, do: Any) -> None:
-        self._clock, self._owner, self._do = clock, owner, do
-        self._is_over = False
-        self._set(seconds)
-
-    def getTime(self) -> float:  # noqa: N802
-        """See IDelayedCall."""
-        return self._at
-
-    def cancel(self) -> None:
-        """See IDelayedCall."""
-        self._check()
-        self._is_over = True
-        self._unset()
-
-    def delay(self, seconds: float) -> None:
-        """See IDelayedCall."""
-        self.reset(self._at + seconds - self._clock.seconds())
-
-    def reset(self, seconds: float) -> None:
-        """See IDelayedCall."""
-        self._check()
-        self._unset()
-        self._set(seconds)
-
-    def active(self) -> bool:
-        """See IDelayedCall."""
-        return not self._is_over
-
-    def _check(self) -> None:
-        if self._is_over:
-            raise AlreadyCalled
-
-    def _set(self, seconds: float) -> None:
-        self._at = self._clock.seconds() + max(seconds, 0.0)
-        self._call = self._clock.callLater(max(seconds, 0.0), self._fire)
-
-    def _unset(self) -> None:
-        if self._call.active():
-            self._call.cancel()
-        if self._fire in self._owner.held:
-            self._owner.held.remove(self._fire)
-
-    def _fire(self) -> None:
-        if self._is_over or self._owner.is_dead:
-            return
-        if self._owner.is_paused:
-            self._owner.held.append(self._fire)
-            return
-        self._is_over = True
-        self._do()
-
-
-@implementer(IReactorTime)
-@define(eq=False)
-class ProcessClock:
-    """The time, as one process has it: its timers die with it, and rest with it."""
-
-    _clock: Clock
-    _owner: Owner
-
-    def seconds(self) -> float:
-        """See IReactorTime."""
-        return float(self._clock.seconds())
-
-    def callLater(  # noqa: N802
-        self, delay: float, function: Callable[..., object], *args: Any, **kwargs: Any
-    ) -> Timer:
-        """See IReactorTime."""
-        do = partial(function, *args, **kwargs)
-        return Timer(self._clock, self._owner, delay, do)
-
-    def getDelayedCalls(self) -> Any:  # noqa: N802
-        """See IReactorTime."""
-        return self._clock.getDelayedCalls()
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:

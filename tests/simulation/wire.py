@@ -92,41 +92,41 @@ class Wire:
             self._finish(answer)
             self._later(ConnectionDone())
 
-    def writeSequence(self, data: list[bytes]) -> None:  # noqa: N802
+    def writeSequence(self, data: list[bytes]) -> None:
         """See ITransport."""
         self.write(b"".join(data))
 
-    def loseConnection(self) -> None:  # noqa: N802
+    def loseConnection(self) -> None:
         """See ITransport."""
         self._later(ConnectionDone())
 
-    def abortConnection(self) -> None:  # noqa: N802
+    def abortConnection(self) -> None:
         """See ITCPTransport."""
         self._later(ConnectionLost())
 
-    def getPeer(self) -> IPv4Address:  # noqa: N802
+    def getPeer(self) -> IPv4Address:
         """See ITransport."""
         return IPv4Address("TCP", "127.0.0.1", 1)
 
-    def getHost(self) -> IPv4Address:  # noqa: N802
+    def getHost(self) -> IPv4Address:
         """See ITransport."""
         return IPv4Address("TCP", "127.0.0.1", 2)
 
     # IConsumer, IPushProducer: the network takes all, and pieces come one by one.
 
-    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802
+    def registerProducer(self, producer: object, streaming: bool) -> None:
         """See IConsumer."""
 
-    def unregisterProducer(self) -> None:  # noqa: N802
+    def unregisterProducer(self) -> None:
         """See IConsumer."""
 
-    def pauseProducing(self) -> None:  # noqa: N802
+    def pauseProducing(self) -> None:
         """See IPushProducer."""
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         """See IPushProducer."""
 
-    def stopProducing(self) -> None:  # noqa: N802
+    def stopProducing(self) -> None:
         """See IPushProducer."""
 
     # Inside

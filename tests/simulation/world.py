@@ -1,20 +1,15 @@
-"""One schedule, from its seed to the judge's word."""
+"""Everything that there is while a schedule runs, and what may happen in it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from random import Random
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.task import Clock
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from chaos.history import Event
-from chaos.judge import judge
 from chaos.record import Record
-from s3proxy.manager import reading, writing
 from s3proxy.model import CopyCount
 from tests.fakes.backend import MemoryBackend
 from tests.fakes.uploads import MemoryUploads
@@ -22,7 +17,7 @@ from tests.fakes.whole import WholeLedger
 from tests.simulation.checks import left_over, next_due
 from tests.simulation.clients import KEYS, WEIGHTS, Clients, some_of
 from tests.simulation.faults import Temper
-from tests.simulation.ports import Promises
+from tests.simulation.owner import Owner
 from tests.simulation.process import (
     GRACE_SECONDS,
     HOLD_SECONDS,
@@ -32,7 +27,8 @@ from tests.simulation.process import (
     Process,
     Shared,
 )
-from tests.simulation.scheduler import Owner, Scheduler
+from tests.simulation.remote_ledger import Promises
+from tests.simulation.scheduler import Scheduler
 
 #: Operations of clients in one schedule, and steps in which they begin.
 OPERATIONS, TURNS = 25, 400
@@ -42,21 +38,6 @@ AT_ONCE = 6
 
 #: Looks at whether recovery is through, each after the next thing that was due.
 SETTLING = 60
-
-
-@frozen
-class Outcome:
-    """What came of a schedule; *violations* are what must not be."""
-
-    seed: int
-    violations: Sequence[str]
-    trace: Sequence[str]
-    operations: int
-
-    @property
-    def digest(self) -> str:
-        """The same for the same trace."""
-        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
 
 
 @define(eq=False)
@@ -253,54 +234,3 @@ class World:
         status = getattr(came[0], "status", came[0]) if came else "not answered"
         if status not in wanted:
             self.violations.append(f"{words} is {status}, after recovery")
-
-
-def run(seed: int) -> Outcome:
-    """Let it happen."""
-    with _logged() as logged, _small():
-        world = World(seed)
-        try:
-            for _ in range(TURNS):
-                if world.is_done:
-                    break
-                world.turn()
-            world.settle()
-            world.read_all()
-        finally:
-            world.close()
-    found = [*world.violations, *world.shared.promises.violations, *logged]
-    found += [
-        f"{each.kind} at {each.key}: {each.words}"
-        for each in judge(world.record.events)
-    ]
-    return Outcome(seed, found, world.scheduler.trace, len(world.record.events))
-
-
-@contextmanager
-def _small() -> Iterator[None]:
-    """Bodies of hundreds of bytes go the ways of large ones."""
-    were = writing.KEPT_BYTES, writing.PIECE_BYTES, reading.AHEAD_BYTES
-    writing.KEPT_BYTES, writing.PIECE_BYTES, reading.AHEAD_BYTES = 150, 64, 100
-    try:
-        yield
-    finally:
-        writing.KEPT_BYTES, writing.PIECE_BYTES, reading.AHEAD_BYTES = were
-
-
-@contextmanager
-def _logged() -> Iterator[list[str]]:
-    """What no log may say: tracebacks, and that an object cannot be read."""
-    found: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        if event["log_level"] is LogLevel.critical:
-            failure = event.get("log_failure")
-            text = formatEvent(event)
-            found.append(f"logged: {text}" if failure is None else
-                         f"logged: {text}: {failure.getTraceback()}")
-
-    globalLogPublisher.addObserver(observe)
-    try:
-        yield found
-    finally:
-        globalLogPublisher.removeObserver(observe)
