@@ -45,16 +45,19 @@ def _rows(shared: Shared) -> Iterator[str]:
 def _objects(shared: Shared) -> Iterator[str]:
     ledger = shared.ledger
     known = set()
+    is_roomy = _has_room(shared)
     for info in ledger.objects():
         for part in ledger.parts_of(info):
             known |= {copy.copy_id for copy in part.copies}
             if not part.copies:
                 yield f"lost: {info.key} has a part without a copy"
+            if is_roomy and len(part.copies) != shared.factor:
+                yield f"replicas: {info.key} has a part with {len(part.copies)} copies"
         manifests = ledger.manifest_copies(info.object_id)
         known |= {row.copy.copy_id for row in manifests}
         if len(manifests) > 1:
             yield f"manifest: {info.key} has {len(manifests)}"
-        if info.object_id in ledger.wants and _has_room(shared):
+        if info.object_id in ledger.wants and is_roomy:
             yield f"manifest: that of {info.key} is not written"
     for copy_id, row in ledger.rows.items():
         if row.state is CopyState.LIVE and copy_id not in known:
@@ -62,7 +65,10 @@ def _objects(shared: Shared) -> Iterator[str]:
 
 
 def _has_room(shared: Shared) -> bool:
-    return all(not limit for limit in shared.ledger.limits.values())
+    """Whether every job can do all that it wants to do."""
+    ledger = shared.ledger
+    taking = set(ledger.limits) - ledger.draining
+    return len(taking) >= shared.factor and not any(ledger.limits.values())
 
 
 def _backends(shared: Shared) -> Iterator[str]:
@@ -88,6 +94,8 @@ def _backends(shared: Shared) -> Iterator[str]:
             md5 = hashlib.md5(kept.data, usedforsecurity=False).hexdigest()
             if not row.is_manifest and md5 != md5s.get(row.copy.part_id, md5):
                 yield f"wrong: {key} on {name} has other bytes"
+        if name in ledger.draining and rows and _has_room(shared):
+            yield f"drain: {len(rows)} copies are on {name} yet"
         total = sum(len(kept.data) for kept in backend.objects.values())
         if total != ledger.used_bytes(name):
             yield f"counter: {name} holds {total} bytes, not {ledger.used_bytes(name)}"
