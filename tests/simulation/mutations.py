@@ -11,9 +11,10 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from s3proxy.errors import ServiceUnavailable
 from s3proxy.jobs.collecting import Collector
 from s3proxy.manager.ports import CopyState, MadeCopy
-from s3proxy.manager.writing import Writer
+from s3proxy.manager.writing import _TRY_AGAIN, Writer
 from tests.fakes.ledger import MemoryDue, MemoryLedger, Row
 
 _collect = MemoryLedger.collect
@@ -41,6 +42,12 @@ async def _collect_at_once(
         return await _collect(ledger, backend, limit)
     finally:
         ledger.pins = pins
+
+
+async def _promise(writer: Any, write: Any, claims: Any, md5: str) -> Any:
+    if await writer._ledger.settle(*claims) in (CopyState.LIVE, CopyState.GARBAGE):
+        return write.settled(md5)
+    raise ServiceUnavailable(_TRY_AGAIN)
 
 
 async def _believe(writer: Any, write: Any, claims: object, md5: str) -> Any:
@@ -90,6 +97,13 @@ MUTATIONS = {
         Writer,
         "_settle",
         _believe,
+    ),
+    "promise": Mutation(
+        "After a lost commit whose claim is gone, the old object is said to be there. "
+        "The product did that; the simulation found it.",
+        Writer,
+        "_settle",
+        _promise,
     ),
     "delete-once": Mutation(
         "What was given up is not deleted again after ledger.late (rule 22).",
