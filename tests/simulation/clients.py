@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 
 from chaos.bodies import BLOCK_BYTES, Content, body
 from chaos.client import Answer
-from chaos.history import Event, Kind
-from chaos.operations import UNCHANGED
+from chaos.history import Event
+from chaos.operations import completion, headers_of, is_nothing, whole_etag
 from chaos.record import Record
 from tests.simulation.process import BUCKET, Process
 from tests.simulation.scheduler import Scheduler
@@ -94,7 +94,7 @@ class Clients:
     ) -> None:
         """A PUT, also over what is there."""
         size = self._size()
-        event = self._new("put", number, key or self._key(), size)
+        event = self.record.new("put", key or self._key(), number, size)
         event.condition = condition
         data = body(Content(event.write or 0, size))
         event.etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
@@ -149,7 +149,7 @@ class Clients:
 
     async def copy(self, number: int) -> None:
         """A copy to another key, or to itself, under new metadata."""
-        event = self._new("copy", number, self._key(), None)
+        event = self.record.new("copy", self._key(), number, None)
         event.source = self._key()
         headers = {
             "x-amz-copy-source": f"/{BUCKET}/{event.source}",
@@ -163,7 +163,7 @@ class Clients:
     async def multipart(self, number: int) -> None:
         """Create, parts, some of them twice, Complete; or it is left, or aborted."""
         sizes = [self._size() for _ in range(self.random.randint(1, 3))]
-        event = self._new("complete", number, self._key(), sum(sizes))
+        event = self.record.new("complete", self._key(), number, sum(sizes))
         answer = await self._ask(
             "POST",
             event.key,
@@ -187,18 +187,10 @@ class Clients:
         if self.random.random() < 0.1:
             await self._ask("DELETE", event.key, query={"uploadId": upload_id})
             return
-        joined = b"".join(bytes.fromhex(etag) for etag in etags)
-        md5 = hashlib.md5(joined, usedforsecurity=False).hexdigest()
-        event.etag = f"{md5}-{len(etags)}"
-        document = "".join(
-            f'<Part><PartNumber>{n}</PartNumber><ETag>"{etag}"</ETag></Part>'
-            for n, etag in enumerate(etags, 1)
-        )
-        whole = f"<CompleteMultipartUpload>{document}</CompleteMultipartUpload>"
+        event.etag = whole_etag(etags)
+        document = completion(etags)
         for attempt in range(2):
-            await self._write(
-                event, "POST", whole.encode(), query={"uploadId": upload_id}
-            )
+            await self._write(event, "POST", document, query={"uploadId": upload_id})
             if event.is_refused and attempt:
                 # That this one was refused (it was late) says nothing of the first.
                 event.status, event.end = 0, None
@@ -219,14 +211,6 @@ class Clients:
     def _size(self) -> int:
         return self.random.choice((0, 64, 100, 300, 500))
 
-    def _new(self, kind: Kind, client: int, key: str, size: int | None) -> Event:
-        write = self.record.new_write()
-        event = Event(kind, key, 0.0, client=client, write=write)
-        if size is not None:
-            event.size, event.content = size, write if size else 0
-            self.record.contents[write] = Content(write, size)
-        return event
-
     async def _write(
         self,
         event: Event,
@@ -238,19 +222,11 @@ class Clients:
         cut: int | None = None,
     ) -> Answer:
         """Send a write, and write down what came of it."""
-        sent = {**(headers or {})}
-        if event.write is not None and event.kind != "complete":
-            sent["x-amz-meta-write"] = str(event.write)
-        if event.condition == "absent":
-            sent["if-none-match"] = "*"
-        elif event.condition:
-            sent["if-match"] = f'"{event.condition}"'
+        sent = {**(headers or {}), **headers_of(event)}
         is_first = not event.begin
         event.begin = event.begin or self._now()
         answer = await self._ask(method, event.key, data, sent, query, cut=cut)
-        event.is_void = cut is not None or (
-            is_first and (not answer.is_sent or UNCHANGED in answer.body)
-        )
+        event.is_void = cut is not None or (is_first and is_nothing(answer))
         event.status = answer.status if answer.is_whole else 0
         if event.status:
             event.end = self._now()
