@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from chaos.bodies import BLOCK_BYTES, Content, body
 from chaos.client import Answer
@@ -53,6 +54,7 @@ class Clients:
     :ivar processes: Those that can be asked.
     :ivar weights: How often each operation is chosen.
     :ivar wires: Requests under way.
+    :ivar failures: Answers that no client can make sense of.
     """
 
     scheduler: Scheduler
@@ -61,6 +63,7 @@ class Clients:
     weights: Mapping[str, int]
     keys: Sequence[str]
     wires: list[Wire] = field(factory=list)
+    failures: list[str] = field(factory=list)
     running: int = 0
 
     @property
@@ -82,6 +85,9 @@ class Clients:
 
         def ended(result: object) -> object:
             self.running -= 1
+            if isinstance(result, Failure):
+                self.failures.append(f"{words}: {result.getTraceback()}")
+                return None
             return result
 
         doing.addBoth(ended)

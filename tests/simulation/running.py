@@ -47,7 +47,8 @@ def run(seed: int) -> Outcome:
             world.read_all()
         finally:
             world.close()
-    found = [*world.violations, *world.shared.promises.violations, *logged]
+    found = [*world.violations, *world.clients.failures, *logged]
+    found += world.shared.promises.violations
     found += [
         f"{each.kind} at {each.key}: {each.words}"
         for each in judge(world.record.events)

@@ -102,7 +102,7 @@ class Scheduler:
         return True
 
     def run(self, step: Step) -> None:
-        """This one, unless it has happened."""
+        """This one."""
         self.steps.remove(step)
         self.note(step.words)
         step.go()
