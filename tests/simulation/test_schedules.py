@@ -11,21 +11,19 @@ import pytest
 from tests.daemon import ROOT
 from tests.simulation.__main__ import main
 from tests.simulation.mutations import MUTATIONS, broken
-from tests.simulation.running import command, run
+from tests.simulation.running import Outcome, command, run
 
-#: Some 6 s of CPU. `make simulate` runs as many as one likes.
-SEEDS = 160
+#: Some 7 s of CPU. `make simulate` runs as many as one likes.
+SEEDS = 220
 
-#: Where the search for a broken rule begins, so that it takes a second: docs/
-#: reliability.md says how many seeds each takes from 0 on.
-BEGIN = {
-    "unclaimed": 8,
-    "no-grace": 62,
-    "believe": 4,
-    "delete-once": 52,
-    "promise": 955,
-}
-WITHIN = 20
+#: Seeds that show a broken rule soon, so that the suite is not held up. What changes the
+#: order of calls makes other schedules of them: then the search goes on from 0, which
+#: takes a few seconds more, and here is something to bring up to date.
+SOON = {"unclaimed": 17, "no-grace": 71, "believe": 12, "delete-once": 59}
+WITHIN = 600
+
+#: Shown by one seed of hundreds: tests/manager/test_writing.py has it.
+RARE = {"promise"}
 
 
 def test_no_schedule_shows_a_violation() -> None:
@@ -51,19 +49,25 @@ def test_a_seed_is_one_schedule() -> None:
     assert there.stdout.splitlines()[:3] == here
 
 
-@pytest.mark.parametrize("name", sorted(MUTATIONS))
+@pytest.mark.parametrize("name", sorted(MUTATIONS.keys() - RARE))
 def test_a_broken_rule_is_found(name: str) -> None:
-    """Within a few seeds, by what clients see or by what is left behind."""
-    begin = BEGIN.get(name, 0)
+    """By what clients see, or by what is left behind."""
     with broken(name):
-        found = (run(seed).violations for seed in range(begin, begin + WITHIN))
+        found = (run(seed).violations for seed in (SOON.get(name, 7), *range(WITHIN)))
         assert any(found), f"{MUTATIONS[name].words} Nobody noticed."
 
 
-def test_a_failing_seed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_seed_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With what replays it, and exit code 1."""
-    name = "forget-first"
-    assert main(["--mutation", name, "--start", "0", "--seeds", "10"]) == 1
-    told = capsys.readouterr().out
-    assert f"--seeds 1 --trace --mutation {name}" in told
-    assert told.splitlines()[-1].startswith("10 schedules, ")
+
+    def fail(seed: int) -> Outcome:
+        return Outcome(seed, ["lost at k"] if seed == 5 else [], ["a line"], 3)
+
+    monkeypatch.setattr("tests.simulation.__main__.run", fail)
+    assert main(["--start", "4", "--seeds", "3", "--mutation", "believe"]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[:3] == ["seed 5:", "  lost at k", f"  {command(5)} --mutation believe"]
+    assert told[3].startswith("3 schedules, 9 operations, 3 steps: 1 failed; ")
+    assert main(["--start", "6", "--seeds", "1"]) == 0
