@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.error import AlreadyCalled
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 
@@ -17,8 +19,8 @@ class Stopped(GeneratorExit):
     """
     What code of a dead process meets where it goes on all the same.
 
-    That is when Python closes what it left suspended, which is the one exception that
-    may be answered by another of its kind.
+    That is when the schedule is over, and what was left suspended is ended: by hand, or
+    by Python, which takes no other exception than one of this kind.
     """
 
 
@@ -29,12 +31,14 @@ class Owner:
 
     :ivar is_dead: Nothing of it goes on any more.
     :ivar is_paused: Nothing of it goes on for now; *held* is what its timers would do.
+    :ivar waiting: For answers of servers.
     """
 
     name: str
     is_dead: bool = False
     is_paused: bool = False
     held: list[Callable[[], object]] = field(factory=list)
+    waiting: list[Deferred[Any]] = field(factory=list)
 
     def check(self) -> None:
         """:raises Stopped: It is dead."""
@@ -45,6 +49,12 @@ class Owner:
         """At once, wherever it is."""
         self.is_dead = True
         self.held.clear()
+
+    def close(self) -> None:
+        """The schedule is over: end what is suspended, each in its own context."""
+        self.kill()
+        while self.waiting:
+            self.waiting.pop().errback(Failure(Stopped()))
 
     def resume(self) -> None:
         """Go on, with the timers that ran out meanwhile first."""

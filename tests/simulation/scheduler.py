@@ -154,6 +154,7 @@ class Scheduler:
         """
         owner.check()
         answer: Deferred[T] = Deferred()
+        owner.waiting.append(answer)
         outcome: list[T | Failure] = []
         # Whether the request and its answer travel as one: half as many steps.
         is_quick = fate is Fate.DONE and self.random.random() < 0.8
@@ -162,6 +163,7 @@ class Scheduler:
         def deliver() -> None:
             if owner.is_dead or answer.called:
                 return
+            owner.waiting.remove(answer)
             result = outcome[0] if outcome else Failure(error(fate))
             if fate is not Fate.DONE:
                 result = Failure(error(fate))

@@ -16,9 +16,9 @@ from tests.simulation.running import Outcome, command, run
 #: Some 7 s of CPU. `make simulate` runs as many as one likes.
 SEEDS = 220
 
-#: Seeds that show a broken rule soon, so that the suite is not held up. What changes the
-#: order of calls makes other schedules of them: then the search goes on from 0, which
-#: takes a few seconds more, and here is something to bring up to date.
+#: Seeds that show a broken rule soon, so that the suite is not held up. What changes
+#: the order of calls makes other schedules of them: then the search goes on from 0,
+#: which takes a few seconds more, and here is something to bring up to date.
 SOON = {"unclaimed": 17, "no-grace": 71, "believe": 12, "delete-once": 59}
 WITHIN = 600
 

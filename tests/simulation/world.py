@@ -54,7 +54,7 @@ class World:
     record: Record = field(factory=Record)
     violations: list[str] = field(factory=list)
     _begun: int = 0
-    _births: int = 0
+    _born: list[Process] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         random = self.random = Random(self.seed)
@@ -166,16 +166,16 @@ class World:
 
     def close(self) -> None:
         """Nobody goes on."""
-        for process in self.processes:
-            process.owner.kill()
+        for process in self._born:
+            process.owner.close()
 
     # Inside ---
 
     def _start(self) -> None:
-        self._births += 1
-        name = f"p{self._births}"
+        name = f"p{len(self._born) + 1}"
         self.scheduler.note(f"{name} starts")
-        self.processes.append(Process(self.shared, Owner(name)))
+        self._born.append(Process(self.shared, Owner(name)))
+        self.processes.append(self._born[-1])
 
     def _begin(self) -> None:
         if self._begun < OPERATIONS and self.clients.running < AT_ONCE:
