@@ -31,14 +31,14 @@ class Owner:
 
     :ivar is_dead: Nothing of it goes on any more.
     :ivar is_paused: Nothing of it goes on for now; *held* is what its timers would do.
-    :ivar waiting: For answers of servers.
+    :ivar waiting: For answers of servers; with what the wait ends when all is over.
     """
 
     name: str
     is_dead: bool = False
     is_paused: bool = False
     held: list[Callable[[], object]] = field(factory=list)
-    waiting: list[Deferred[Any]] = field(factory=list)
+    waiting: dict[Deferred[Any], BaseException] = field(factory=dict)
 
     def check(self) -> None:
         """:raises Stopped: It is dead."""
@@ -54,7 +54,8 @@ class Owner:
         """The schedule is over: end what is suspended, each in its own context."""
         self.kill()
         while self.waiting:
-            self.waiting.pop().errback(Failure(Stopped()))
+            answer, why = self.waiting.popitem()
+            answer.errback(Failure(why))
 
     def resume(self) -> None:
         """Go on, with the timers that ran out meanwhile first."""

@@ -11,7 +11,7 @@ from attrs import define, field
 from s3proxy.errors import OutcomeUnknown, StoreUnavailable
 from s3proxy.model import Copy, Part, StoredObject
 from tests.simulation.faults import Fate
-from tests.simulation.owner import Owner, Stopped
+from tests.simulation.owner import Owner
 from tests.simulation.scheduler import Scheduler, at_once
 
 #: Statements whose unknown outcome their callers look after; see store/running.py.
@@ -91,13 +91,7 @@ class Remote:
                 return OutcomeUnknown(f"{name}: {fate.value}")
             return StoreUnavailable(f"{name}: {fate.value}")
 
-        try:
-            return await scheduler.call(self._owner, f"ledger {name}", do, fate, error)
-        except Stopped as why:
-            if name != "pin":
-                raise
-            # Nobody waits for that one, so nobody would take what it ends with.
-            raise StoreUnavailable("the schedule is over") from why
+        return await scheduler.call(self._owner, f"ledger {name}", do, fate, error)
 
 
 class RemoteUploads(Remote):

@@ -14,8 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from s3proxy.errors import StoreUnavailable
 from tests.simulation.faults import Fate, Weather
-from tests.simulation.owner import Owner
+from tests.simulation.owner import Owner, Stopped
 
 T = TypeVar("T")
 
@@ -154,7 +155,9 @@ class Scheduler:
         """
         owner.check()
         answer: Deferred[T] = Deferred()
-        owner.waiting.append(answer)
+        # Nobody waits for a pin, so nobody would take it that it was stopped.
+        is_pin = words == "ledger pin"
+        owner.waiting[answer] = StoreUnavailable("over") if is_pin else Stopped()
         outcome: list[T | Failure] = []
         # Whether the request and its answer travel as one: half as many steps.
         is_quick = fate is Fate.DONE and self.random.random() < 0.8
@@ -163,7 +166,7 @@ class Scheduler:
         def deliver() -> None:
             if owner.is_dead or answer.called:
                 return
-            owner.waiting.remove(answer)
+            del owner.waiting[answer]
             result = outcome[0] if outcome else Failure(error(fate))
             if fate is not Fate.DONE:
                 result = Failure(error(fate))
