@@ -10,6 +10,7 @@
 #   make bench [ARGS=…]                  ratios against the bare backend and a peer
 #   make fuzz [ARGS="--minutes 5"]       random bytes at whatever strangers can reach
 #   make chaos [ARGS="--minutes 30"]     two daemons, every fault, and a judge
+#   make simulate [ARGS="--seeds 5000"]  schedules of two processes in memory, by seeds
 #   make generate                        every SQL statement against the schema, and
 #                                        the docs and the dashboard made of tables
 #   make build                           the container image; needs Docker
@@ -32,7 +33,7 @@ SETUP = setup.py pyproject.toml $(BOOTSTRAP)
 # a third of its time, and the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test integration-test test-system clients lint bench fuzz chaos generate build push clean
+.PHONY: run test integration-test test-system clients lint bench fuzz chaos simulate generate build push clean
 .PHONY: image-check
 .DEFAULT_GOAL := help
 
@@ -77,6 +78,9 @@ fuzz: $(VENV)/.installed-embedded,test
 
 chaos: $(VENV)/.installed-embedded,test
 	$(PY) -m chaos $(ARGS)
+
+simulate: $(VENV)/.installed-embedded,test
+	$(PY) -m tests.simulation $(ARGS)
 
 generate: $(VENV)/.installed-embedded,test
 	$(PY) -m tools.prepare_statements

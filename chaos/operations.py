@@ -43,6 +43,40 @@ UNCHANGED = b"The old one, if any, is unchanged."
 AGAIN_SECONDS = 0.5
 
 
+def headers_of(event: Event) -> dict[str, str]:
+    """What a write sends along: its number, its condition."""
+    sent = {}
+    if event.write is not None and event.kind != "complete":
+        sent["x-amz-meta-write"] = str(event.write)
+    if event.condition == "absent":
+        sent["if-none-match"] = "*"
+    elif event.condition:
+        sent["if-match"] = f'"{event.condition}"'
+    return sent
+
+
+def is_nothing(answer: Answer) -> bool:
+    """Whether it says that nothing has changed, though its status does not."""
+    return not answer.is_sent or UNCHANGED in answer.body
+
+
+def whole_etag(etags: Sequence[str]) -> str:
+    """Of an object of such parts."""
+    joined = b"".join(bytes.fromhex(etag) for etag in etags)
+    md5 = hashlib.md5(joined, usedforsecurity=False).hexdigest()
+    return f"{md5}-{len(etags)}"
+
+
+def completion(etags: Sequence[str]) -> bytes:
+    """The document that completes an upload."""
+    root = ElementTree.Element("CompleteMultipartUpload")
+    for number, etag in enumerate(etags, 1):
+        part = ElementTree.SubElement(root, "Part")
+        ElementTree.SubElement(part, "PartNumber").text = str(number)
+        ElementTree.SubElement(part, "ETag").text = f'"{etag}"'
+    return ElementTree.tostring(root)
+
+
 @define(eq=False)
 class Turn:
     """
@@ -73,12 +107,7 @@ class Turn:
         return self.random.randint(MIB, 2 * MIB)
 
     def _new(self, kind: Kind, key: str, size: int | None) -> Event:
-        write = self.record.new_write()
-        event = Event(kind, key, 0.0, client=self.number, write=write)
-        if size is not None:
-            event.size, event.content = size, write if size else 0
-            self.record.contents[write] = Content(write, size)
-        return event
+        return self.record.new(kind, key, self.number, size)
 
     async def _write(
         self,
@@ -90,21 +119,13 @@ class Turn:
         cut: int | None = None,
     ) -> Answer:
         """Send a write, and write down what came of it."""
-        sent = {**(headers or {})}
-        if event.write is not None and event.kind != "complete":
-            sent["x-amz-meta-write"] = str(event.write)
-        if event.condition == "absent":
-            sent["if-none-match"] = "*"
-        elif event.condition:
-            sent["if-match"] = f'"{event.condition}"'
+        sent = {**(headers or {}), **headers_of(event)}
         is_first = not event.begin
         event.begin = event.begin or time.monotonic()
         answer = await self.client.request(
             self.port, method, event.key, data, sent, query, cut=cut
         )
-        event.is_void = cut is not None or (
-            is_first and (not answer.is_sent or UNCHANGED in answer.body)
-        )
+        event.is_void = cut is not None or (is_first and is_nothing(answer))
         event.status = answer.status if answer.is_whole else 0
         if event.status:
             event.end = time.monotonic()
@@ -233,17 +254,14 @@ class Turn:
     async def _complete(
         self, event: Event, upload_id: str, etags: Sequence[str]
     ) -> None:
-        joined = b"".join(bytes.fromhex(etag) for etag in etags)
-        md5 = hashlib.md5(joined, usedforsecurity=False).hexdigest()
-        event.etag = f"{md5}-{len(etags)}"
-        root = ElementTree.Element("CompleteMultipartUpload")
-        for number, etag in enumerate(etags, 1):
-            part = ElementTree.SubElement(root, "Part")
-            ElementTree.SubElement(part, "PartNumber").text = str(number)
-            ElementTree.SubElement(part, "ETag").text = f'"{etag}"'
-        document = ElementTree.tostring(root)
-        for _ in range(3):
+        event.etag = whole_etag(etags)
+        document = completion(etags)
+        for attempt in range(3):
             await self._write(event, "POST", document, query={"uploadId": upload_id})
+            if event.is_refused and attempt:
+                # That this one was refused (it was late) says nothing of the first.
+                event.status, event.end = 0, None
+                break
             if event.is_done or event.is_refused:
                 break
             # Nobody has it for certain now, whatever becomes of the next attempt.

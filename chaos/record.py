@@ -10,7 +10,7 @@ from attrs import define, field
 
 from chaos.bodies import BLOCK_BYTES, Content, differs
 from chaos.client import Answer, Client
-from chaos.history import Event
+from chaos.history import Event, Kind
 from tests.system.wire import parse_listing
 
 #: Few enough for clients to meet.
@@ -33,6 +33,19 @@ class Record:
     def new_write(self) -> int:
         """A number that no other write has."""
         return next(self._writes)
+
+    def new(self, kind: Kind, key: str, client: int, size: int | None) -> Event:
+        """
+        A write that has not begun.
+
+        :param size: Of its body; None where that is another's.
+        """
+        event = Event(kind, key, 0.0, client=client, write=self.new_write())
+        if size is not None:
+            assert event.write is not None
+            event.size, event.content = size, event.write if size else 0
+            self.contents[event.write] = Content(event.write, size)
+        return event
 
     def settled(self) -> None:
         """Nothing that began before can still take effect."""

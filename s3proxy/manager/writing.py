@@ -52,6 +52,7 @@ KEPT_TOTAL_BYTES = 32 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
 
 _TRY_AGAIN = "The object could not be stored. The old one, if any, is unchanged."
+_NOT_KNOWN = "It is not known whether the object was stored. Please try again."
 
 
 @define(eq=False)
@@ -243,6 +244,9 @@ class Writer:
 
     async def _settle(self, write: Write[R], claims: Sequence[Claim], md5: str) -> R:
         state = await self._ledger.settle(*claims)
+        if state is None:
+            # Collected and forgotten: reaped before, or committed and overwritten.
+            raise ServiceUnavailable(_NOT_KNOWN)
         if state not in (CopyState.LIVE, CopyState.GARBAGE):
             raise ServiceUnavailable(_TRY_AGAIN)
         return write.settled(md5)

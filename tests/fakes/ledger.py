@@ -68,6 +68,7 @@ class Row:
     delete_twice: bool = False
     attempts: int = 0
     object_id: str | None = None
+    is_manifest: bool = False
 
 
 class MemoryLedger(OneCopy):

@@ -147,10 +147,14 @@ class MemoryUploads(OnePartCopy):
     """
     :ivar ledger: Its rows and clock are this one's too, and so are its faults: the
         names of this one's methods are those of its calls.
+    :ivar least_part_bytes: What a part has to have that is not the last.
     """
 
-    def __init__(self, ledger: ManifestLedger) -> None:
+    def __init__(
+        self, ledger: ManifestLedger, *, least_part_bytes: int = LEAST_PART_BYTES
+    ) -> None:
         self.ledger = ledger
+        self.least_part_bytes = least_part_bytes
         self.uploads: dict[str, MemoryUpload] = {}
 
     async def create(self, new: NewUpload) -> str:
@@ -239,7 +243,7 @@ class MemoryUploads(OnePartCopy):
         ):
             return upload.answer
         upload = self._open(upload_id, bucket, key)
-        least = LEAST_PART_BYTES if least_part_bytes is None else least_part_bytes
+        least = self.least_part_bytes if least_part_bytes is None else least_part_bytes
         etag = ledger._etag(bucket, key)
         if not conditions.hold(etag):
             raise write_refusal(conditions, key, exists=etag is not None)

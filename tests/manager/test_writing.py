@@ -747,16 +747,24 @@ async def test_an_unknown_commit_that_did_not_happen(unknowing: Unknowing) -> No
 
 
 @ensureDeferred
-async def test_an_unknown_commit_of_a_claim_that_is_gone(unknowing: Unknowing) -> None:
-    """503: reaped, collected and forgotten in the meantime."""
-    unknowing.stands = False
+@pytest.mark.parametrize("stands", [True, False])
+async def test_an_unknown_commit_of_a_claim_that_is_gone(
+    unknowing: Unknowing, stands: bool
+) -> None:
+    """
+    503: collected and forgotten in the meantime, so that nobody can know any more
+    whether it was reaped, or committed and overwritten; nothing else is said.
+    """
+    unknowing.stands = stands
 
     async def gone() -> None:
         unknowing.ledger.rows.clear()
 
     unknowing.then = gone  # type: ignore[method-assign]
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(ServiceUnavailable) as refused:
         await put(unknowing, small_op(), SMALL)
+    assert "unchanged" not in refused.value.message
+    assert "not known" in refused.value.message
 
 
 @ensureDeferred

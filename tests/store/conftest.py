@@ -20,7 +20,9 @@ from s3proxy.store.schema import schema_text
 from s3proxy.store.statements import statements
 from tests.servers import PostgresServer
 
-pytest.register_assert_rewrite("tests.contracts.ledger", "tests.contracts.uploads")
+pytest.register_assert_rewrite(
+    "tests.contracts.ledger", "tests.contracts.pool", "tests.contracts.uploads"
+)
 
 MakePool = Callable[..., Pool]
 
