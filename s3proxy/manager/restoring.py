@@ -39,11 +39,6 @@ class Candidate:
     size_bytes: int
     installation_id: str
 
-    @property
-    def order(self) -> tuple[str, str]:
-        """By time."""
-        return self.key, self.backend_key
-
 
 @frozen
 class Verified:
@@ -66,7 +61,7 @@ class Search:
 
     async def candidates(self) -> list[Candidate]:
         """
-        All that there are, the newest first.
+        All that there are, the newest first; each in the order of the backends.
 
         :raises BackendError: No backend can be listed.
         """
@@ -83,7 +78,8 @@ class Search:
                 )
         if failures and len(failures) == len(self._backends):
             raise failures[0]
-        return sorted(found, key=lambda each: each.order, reverse=True)
+        # Stable: of one catalogue, the first backend's copy comes first.
+        return sorted(found, key=lambda each: each.key, reverse=True)
 
     async def newest(
         self, candidates: Sequence[Candidate], file: IO[bytes]

@@ -1,4 +1,4 @@
-"""Catalogues: what is written is read, and what is cut off or changed is not believed."""
+"""Catalogues: what is written is read; what is cut off or changed is not believed."""
 
 from __future__ import annotations
 
