@@ -220,7 +220,7 @@ def _backup(
     pool, wanted = foundation.pool, config.backup
     backup = ScheduledBackup(
         Catalogues(pool),
-        backups(config, pool, writer, len(foundation.configs)),
+        backups(config, pool, writer, foundation.configs),
         PostgresJobs(pool, process_name()),
         wanted.interval_seconds,
         BACKUP_HOLD_SECONDS,

@@ -321,16 +321,18 @@ async def open_sweep(
         await foundation.close()
 
 
-def backups(config: Config, pool: Pool, writer: Writer, backends: int) -> Backups:
+def backups(
+    config: Config, pool: Pool, writer: Writer, configs: Sequence[BackendConfig]
+) -> Backups:
     """
     What makes backups.
 
-    :param writer: Stores them, on as many backends as they should be on.
-    :param backends: How many there are.
+    :param writer: Like the one that stores them, on more than one backend.
+    :param configs: The backends.
     """
     factor = 1 if config.replication is None else config.replication.factor
     timing = config.ledger
-    wanted = min(COPIES, backends)
+    wanted = min(COPIES, sum(not each.read_only for each in configs))
     return Backups(
         Catalogues(pool),
         PostgresLedger(pool, timing.lease_seconds, timing.grace_seconds),
@@ -344,9 +346,9 @@ def backups(config: Config, pool: Pool, writer: Writer, backends: int) -> Backup
 @asynccontextmanager
 async def open_backup(
     config: Config, *, reactor: Any, writes: bool
-) -> AsyncIterator[tuple[Backups, int]]:
+) -> AsyncIterator[Backups]:
     """
-    What ``backup`` needs, and on how many backends one should be; closed after it.
+    What ``backup`` needs; closed after it.
 
     :param writes: Whether it writes, for which backends must be known.
     :raises BackendMoved: As of :func:`register`.
@@ -380,9 +382,7 @@ async def open_backup(
         )
         extend.start()
         try:
-            count = len(foundation.configs)
-            made = backups(config, foundation.pool, writer, count)
-            yield made, min(COPIES, count)
+            yield backups(config, foundation.pool, writer, foundation.configs)
         finally:
             await extend.stop()
     finally:

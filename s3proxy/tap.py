@@ -610,8 +610,8 @@ def make_command(
 
         is_dry = bool(chosen["dry-run"])
         opened = open_backup(options.configuration, reactor=reactor, writes=not is_dry)
-        async with opened as (backups, wanted):
-            return await backup.run(backups, wanted=wanted, dry_run=is_dry, out=out)
+        async with opened as backups:
+            return await backup.run(backups, dry_run=is_dry, out=out)
 
     async def run_restore() -> int:
         from s3proxy.commands import restore

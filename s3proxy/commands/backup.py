@@ -7,11 +7,10 @@ from typing import TextIO
 from s3proxy.manager.backing_up import Backups
 
 
-async def run(backups: Backups, *, wanted: int, dry_run: bool, out: TextIO) -> int:
+async def run(backups: Backups, *, dry_run: bool, out: TextIO) -> int:
     """
     Make one backup, and say what and where it is.
 
-    :param wanted: On so many backends it should be.
     :param dry_run: Only say what it would be.
     :returns: 0; 1 where it is on fewer, or none was made, since nobody vouches for the
         ledger.
@@ -28,12 +27,14 @@ async def run(backups: Backups, *, wanted: int, dry_run: bool, out: TextIO) -> i
         header, rows, size = await backups.measure()
         out.write(
             f"would store {header.key}: {rows:,} rows, {size:,} bytes, on up to "
-            f"{wanted} backends\n"
+            f"{backups.wanted} backends\n"
         )
         return 0
     made = await backups.make()
     out.write(f"stored {made}\n")
-    if len(made.backends) < wanted:
-        out.write(f"WARNING: it should be on {wanted} backends; no other took it\n")
+    if len(made.backends) < backups.wanted:
+        out.write(
+            f"WARNING: it should be on {backups.wanted} backends; no other took it\n"
+        )
         return 1
     return 0

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from s3proxy.errors import S3Error
 from s3proxy.jobs.rebalancing import Singleton
 from s3proxy.manager.backing_up import Backups
+from s3proxy.plan.catalogue import CatalogueError
 
 NAME = "backup"
 
@@ -41,7 +42,11 @@ class ScheduledBackup:
     _log = Logger()
 
     async def round(self) -> str:
-        """Make one, if it is time; what came of it."""
+        """
+        Make one, if it is time; what came of it.
+
+        :raises CatalogueError: It could not be stored: it is tried again.
+        """
         is_due, last = await self._calendar.last(self._interval_seconds)
         if not is_due:
             return f"the last one is {last}"
@@ -57,8 +62,7 @@ class ScheduledBackup:
                 return f"the last one is {last}"
             made = await self._backups.make(self._take)
         except S3Error as why:
-            self._log.warn("no backup was made: {why}", why=why)
-            return f"not made: {why}"
+            raise CatalogueError(f"no backup was made: {why}") from why
         finally:
             await self._singleton.leave(NAME)
         self._log.info("backup: {made}", made=made)

@@ -92,7 +92,7 @@ class Backups:
     _ledger: Ledger
     _writer: Writer
     _keep: int
-    _wanted: int
+    wanted: int
     _log = Logger()
 
     async def held(self) -> str | None:
@@ -149,7 +149,7 @@ class Backups:
         backends = tuple(
             sorted(c.backend_name for part in stored.parts for c in part.copies)
         )
-        if len(backends) < self._wanted:
+        if len(backends) < self.wanted:
             self._log.warn(
                 "{key} is only on {backends}: no other backend took it",
                 key=header.key,

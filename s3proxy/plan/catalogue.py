@@ -68,11 +68,13 @@ class Header:
     Whose ledger it was, and when.
 
     :ivar taken_at: The moment that it shows, by the database's clock.
+    :ivar schema_version: That of ``schema.sql``.
     :ivar columns: Of each table, in order.
     """
 
     installation_id: str
     taken_at: datetime
+    schema_version: int
     columns: Mapping[str, Sequence[str]]
 
     @property
@@ -108,6 +110,7 @@ class Packer:
                     "version": VERSION,
                     "installation_id": header.installation_id,
                     "taken_at": header.taken_at.astimezone(UTC).isoformat(),
+                    "schema_version": header.schema_version,
                     "columns": {k: list(v) for k, v in header.columns.items()},
                 }
             )
@@ -244,15 +247,19 @@ def _header(line: bytes) -> Header:
     try:
         taken_at = datetime.fromisoformat(told["taken_at"])
         columns = {table: tuple(map(str, told["columns"][table])) for table in TABLES}
-        installation_id = told["installation_id"]
+        installation_id, schema = told["installation_id"], told["schema_version"]
     except (KeyError, TypeError, ValueError) as why:
         raise CatalogueError(f"its header lacks something: {why!r}") from why
     names = [name for each in columns.values() for name in each]
-    if not isinstance(installation_id, str) or taken_at.tzinfo is None:
+    if (
+        not isinstance(installation_id, str)
+        or type(schema) is not int
+        or taken_at.tzinfo is None
+    ):
         raise CatalogueError("its header does not say whose it is, and of when")
     if not all(map(_NAME.fullmatch, names)) or not all(columns.values()):
         raise CatalogueError("its header has columns that are none")
-    return Header(installation_id, taken_at, columns)
+    return Header(installation_id, taken_at, schema, columns)
 
 
 def _finish(line: Mapping[str, Any], counts: Mapping[str, int], digest: str) -> None:

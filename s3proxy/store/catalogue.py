@@ -73,10 +73,11 @@ class Catalogues:
             # READ ONLY: it holds nobody up but VACUUM.
             await session.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             await session.run("SET LOCAL statement_timeout = 0")
-            ((installation_id, taken_at),) = await session.run(
-                "SELECT installation_id, now() FROM installation"
+            ((installation_id, taken_at, schema),) = await session.run(
+                "SELECT installation_id, now(), schema_version FROM installation"
             )
-            header = Header(installation_id, taken_at, await session.columns())
+            columns = await session.columns()
+            header = Header(installation_id, taken_at, schema, columns)
             packer = Packer()
             write(packer.begin(header))
             for table in TABLES:
@@ -127,7 +128,8 @@ class Catalogues:
             ((is_empty,),) = await session.run(statements()["ledger_is_empty"])
             if not is_empty:
                 raise CatalogueError(NOT_EMPTY)
-            _compare(header.columns, await session.columns())
+            ((schema,),) = await session.run("SELECT schema_version FROM installation")
+            _compare(header, schema, await session.columns())
             await session.run(_CLEAR)
             for table, rows in groupby(read_rows(file), lambda row: row.table):
                 names = _listed(header.columns[table])
@@ -205,17 +207,19 @@ class _Session:
 
 
 def _compare(
-    told: Mapping[str, Sequence[str]], known: Mapping[str, Sequence[str]]
+    header: Header, schema_version: int, known: Mapping[str, Sequence[str]]
 ) -> None:
     """
-    :raises CatalogueError: There are columns that this schema does not have.
+    :raises CatalogueError: It has what this schema does not know.
     """
     strange = [
         f"{table}.{name}"
         for table in TABLES
-        for name in told[table]
+        for name in header.columns[table]
         if name not in known[table]
     ]
+    if header.schema_version > schema_version:
+        strange.append(f"schema version {header.schema_version}")
     if strange:
         raise CatalogueError(
             f"{', '.join(strange)}: not known here: the catalogue is of a newer "
