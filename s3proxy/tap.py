@@ -251,7 +251,7 @@ class RestoreOptions(_Common):
         ["installation", None, None, "Whose backup, where there are several."],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
-        ["dry-run", None, "Find and verify the backup; write nothing."],
+        ["dry-run", None, "Find and verify the newest; at any time."],
     ]
     longdesc = (
         "Fills an EMPTY database from the newest backup on the backends that is whole, "

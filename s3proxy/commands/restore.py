@@ -34,6 +34,10 @@ class Ledger(Protocol):
         """Whether it holds nothing."""
         ...
 
+    async def at_work(self) -> str | None:
+        """A daemon that uses it, or did so of late."""
+        ...
+
     async def load(
         self, file: IO[bytes], said: Callable[[int], object] | None = None
     ) -> int:
@@ -57,8 +61,9 @@ async def run(
     Find a catalogue, verify it, and load it.
 
     :param installation: Whose; None: there must be those of one only.
-    :param dry_run: Load nothing.
-    :returns: 0; 1 where there is none that is whole, or the ledger is not empty.
+    :param dry_run: Load nothing; the ledger may hold something.
+    :returns: 0; 1 where there is none that is whole, the ledger is not empty, or a
+        daemon uses it.
     :raises ConfigError: There are several installations', and none is named.
     :raises BackendError: No backend can be listed.
     """
@@ -66,8 +71,8 @@ async def run(
     def tell(line: str) -> None:
         out.write(f"{line}\n")
 
-    if not await pool.ledger.is_empty():
-        tell(NOT_EMPTY)
+    if not dry_run and (reason := await _refusal(pool.ledger)):
+        tell(reason)
         return 1
     search = Search(pool.backends, pool.clock, tell)
     candidates = _of(await search.candidates(), installation)
@@ -87,6 +92,19 @@ async def run(
     tell(f"restored {rows:,} rows of installation {found.header.installation_id}")
     out.write(_NEXT)
     return 0
+
+
+async def _refusal(ledger: Ledger) -> str | None:
+    if not await ledger.is_empty():
+        return NOT_EMPTY
+    # It would go on with the identity that the ledger has had until now.
+    daemon = await ledger.at_work()
+    if daemon is None:
+        return None
+    return (
+        f"daemon {daemon} was at work less than two minutes ago: stop every daemon, "
+        "and run this again then"
+    )
 
 
 def _of(candidates: list[Candidate], installation: str | None) -> list[Candidate]:

@@ -92,7 +92,8 @@ class Search:
         for each in candidates:
             place = f"{each.key} on {each.backend_name}"
             try:
-                await self._fetch(each, file)
+                # Bound now: the call may be made more than once.
+                await self._patiently(lambda each=each: self._fetch(each, file))  # type: ignore[misc]
                 header, counts = verify(file)
             except (BackendError, CatalogueError) as why:
                 self._told(f"{place}: refused: {why}")
@@ -141,7 +142,7 @@ class Search:
         size = candidate.size_bytes
         copy = Copy("", "", candidate.backend_name, candidate.backend_key, size)
         backend = self._backends[candidate.backend_name]
-        download = await self._patiently(lambda: backend.open_get(copy, 0, size))
+        download = await backend.open_get(copy, 0, size)
         try:
             while data := await download.read():
                 file.write(data)

@@ -102,6 +102,11 @@ class Catalogues:
         ((found,),) = await run_decided(self.pool, "ledger_is_empty")
         return bool(found)
 
+    async def at_work(self) -> str | None:
+        """A daemon that uses this ledger, or did less than two minutes ago."""
+        rows = await run_decided(self.pool, "daemon_at_work")
+        return str(rows[0][0]) if rows else None
+
     async def load(
         self, file: IO[bytes], said: Callable[[int], object] | None = None
     ) -> int:

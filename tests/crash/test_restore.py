@@ -1,4 +1,4 @@
-"""``backup`` and ``restore`` that are killed, around the loss of the database (G4 to G6)."""
+"""``backup`` and ``restore``, killed around the loss of the database (G4 to G6)."""
 
 from __future__ import annotations
 

@@ -172,6 +172,10 @@ async def test_there_and_back(proxy: Proxy, other: Proxy) -> None:
     code, text = await restored(other, dry_run=True)
     assert code == 0 and f"would restore {made.key}, from one: " in text
     assert rows(other)["objects"] == []
+    await PostgresJobs(other.pool, "d").record("j", 1.0, "", 1.0, good=True)
+    code, text = await restored(other)
+    assert code == 1 and "daemon d was at work" in text
+    other.sql("UPDATE jobs SET started_at = started_at - interval '2 minutes'")
     code, text = await restored(other)
     assert code == 0 and " 4 objects, " in text and "sync --rebuild" in text
     assert rows(other) == before
@@ -182,6 +186,7 @@ async def test_there_and_back(proxy: Proxy, other: Proxy) -> None:
     # Once more is refused, in words, and changes nothing.
     code, text = await restored(other)
     assert (code, rows(other)) == (1, before) and "the ledger is not empty" in text
+    assert (await restored(other, dry_run=True))[0] == 0
     with pytest.raises(CatalogueError, match="not empty"):
         await Catalogues(other.pool).load(BytesIO(catalogue(other, "one")))
 

@@ -23,6 +23,11 @@ SELECT NOT EXISTS (SELECT 1 FROM objects)
    AND NOT EXISTS (SELECT 1 FROM object_locations)
    AND NOT EXISTS (SELECT 1 FROM multipart_uploads)
 
+-- name: daemon_at_work
+-- A daemon that has recorded a round of a job of late: they do so each half a minute.
+SELECT process FROM jobs WHERE started_at > clock_timestamp() - interval '2 minutes'
+ ORDER BY started_at DESC LIMIT 1
+
 -- name: end_restore
 -- Rule 24: until somebody vouches for it, nothing may be deleted by this ledger.
 UPDATE installation
