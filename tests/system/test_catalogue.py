@@ -20,7 +20,7 @@ from s3proxy.commands.context import Context
 from s3proxy.errors import BackendRefused, ConfigError, InsufficientStorage
 from s3proxy.jobs.backing_up import NAME, ScheduledBackup
 from s3proxy.manager.backing_up import Backups
-from s3proxy.model import CopyCount, WriteConditions
+from s3proxy.model import CopyCount
 from s3proxy.plan.catalogue import BUCKET, PREFIX, TABLES, CatalogueError
 from s3proxy.s3.uploads import CreateMultipartUpload, UploadPart
 from s3proxy.store.adoption import Adoption
@@ -33,6 +33,7 @@ from s3proxy.store.status import Status
 from s3proxy.store.sweeping import PostgresSweeping
 from tests.manager.conftest import Pieces
 from tests.servers import PostgresServer
+from tests.system import test_draining as draining
 from tests.system.test_pool import LARGE, SMALL, Proxy
 from tests.system.test_pool import proxy as made_proxy  # noqa: F401  a fixture
 
@@ -156,18 +157,21 @@ async def test_there_and_back(proxy: Proxy, other: Proxy) -> None:
     before somebody says so.
     """
     bodies = await fill(proxy)
-    (claim,) = await proxy.ledger.claim_copies(
-        ["one"], "b", "late", 4, WriteConditions(), CopyCount()
-    )
+    # A PUT that is under way: had its claim gone along, a rebuild would pass over it.
+    reached = proxy.backends["one"].reached("finish")
+    go_on = proxy.backends["one"].hold("finish")
+    racing = Deferred.fromCoroutine(proxy.put("racing", b"r" * SMALL))
+    await reached
     before = rows(proxy)
     made = await backups(proxy).make()
     assert made.backends == ("one", "two") and made.key.startswith(PREFIX)
     assert made.rows == sum(map(len, before.values()))
     assert rows(proxy) == before
-    await proxy.ledger.release(claim)
+    go_on()
+    await racing
     await proxy.put("after", b"a" * SMALL)
     await proxy.put("plain", b"p" * SMALL)
-    bodies |= {"after": b"a" * SMALL, "plain": b"p" * SMALL}
+    bodies |= {"after": b"a" * SMALL, "plain": b"p" * SMALL, "racing": b"r" * SMALL}
 
     code, text = await restored(other, dry_run=True)
     assert code == 0 and f"would restore {made.key}, from one: " in text
@@ -358,3 +362,19 @@ async def test_replication_leaves_them_on_two(proxy: Proxy) -> None:
     assert (await proxy.replicator(1).round()).removed == 1
     assert proxy.copies() == {"one": 2, "two": 1}
     await proxy.settle()
+
+
+@ensureDeferred
+async def test_one_that_was_moved_is_restored_from(proxy: Proxy, other: Proxy) -> None:
+    """A drain takes it along like any object, and it says of itself what it did."""
+    await proxy.put("k", b"x" * SMALL)
+    made = await backups(proxy).make()
+    for name in ("one", "two"):
+        assert await draining.ledger(proxy).start(name)
+    # One copy of two goes, the other one moves; the next backup is on two again.
+    await draining.drainer(proxy).round()
+    await proxy.settle()
+    assert proxy.copies() == {"three": 2}
+    code, text = await restored(other)
+    assert code == 0 and f"restoring {made.key}, from three: " in text
+    assert other.sql("SELECT object_key FROM objects") == [("k",)]
