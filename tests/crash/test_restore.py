@@ -19,6 +19,9 @@ from tests.daemon import BUCKET as CLIENTS
 pytestmark = pytest.mark.system
 
 
+_NEWEST = f"SELECT max(object_key) FROM objects WHERE bucket = '{BUCKET}'"
+
+
 @pytest.fixture
 def ground(grounds: Grounds) -> Iterator[Ground]:
     """Two backends, and a daemon that makes backups."""
@@ -42,20 +45,22 @@ def on_backends(ground: Ground) -> list[int]:
     return [sum(key.startswith(PREFIX) for key in keys) for keys in listed]
 
 
-def is_out_of_reach(client: Any) -> None:
-    """No client reads, lists, writes or makes the bucket of the catalogues."""
+def is_out_of_reach(client: Any, key: str) -> None:
+    """No client reads, copies, lists, writes or makes the bucket of the catalogues."""
     client.meta.events.unregister("before-parameter-build.s3", validate_bucket_name)
     for name, more in (
         ("list_objects_v2", {}),
         ("head_bucket", {}),
         ("create_bucket", {}),
         ("delete_bucket", {}),
-        ("get_object", {"Key": f"{PREFIX}k"}),
-        ("delete_object", {"Key": f"{PREFIX}k"}),
-        ("put_object", {"Key": f"{PREFIX}k", "Body": b"x"}),
+        ("get_object", {"Key": key}),
+        ("delete_object", {"Key": key}),
+        ("put_object", {"Key": key, "Body": b"x"}),
+        ("copy_object", {"Key": "k", "CopySource": f"{BUCKET}/{key}"}),
     ):
         with pytest.raises(ClientError) as refused:
-            getattr(client, name)(Bucket=BUCKET, **more)
+            bucket = CLIENTS if name == "copy_object" else BUCKET
+            getattr(client, name)(Bucket=bucket, **more)
         status = refused.value.response["ResponseMetadata"]["HTTPStatusCode"]
         assert status in (400, 403, 404), (name, status)
     [listed] = client.list_buckets()["Buckets"]
@@ -93,7 +98,8 @@ def test_the_database_is_lost(ground: Ground) -> None:
     assert done.returncode == 0 and " on a, b; " in done.stdout, done
     assert catalogues(ground) == 2
     assert daemon.command("backup", "--dry-run").returncode == 0
-    is_out_of_reach(daemon.client(signature_version="s3v4"))
+    [(key,)] = ground.query(_NEWEST)
+    is_out_of_reach(daemon.client(signature_version="s3v4"), key)
     ground.settle()
     assert on_backends(ground) == [2, 2]
     assert daemon.check(settled=True).returncode == 0
@@ -151,10 +157,9 @@ def test_the_database_is_lost(ground: Ground) -> None:
 
     # And the daemon makes one by itself, now that it is due.
     ground.query("UPDATE objects SET last_modified = last_modified - interval '1 day'")
-    newest = f"SELECT max(object_key) FROM objects WHERE bucket = '{BUCKET}'"
-    before = ground.query(newest)
+    before = ground.query(_NEWEST)
     ground.restart()
-    wait_until(lambda: ground.query(newest) != before, "a backup on schedule")
+    wait_until(lambda: ground.query(_NEWEST) != before, "a backup on schedule")
     ground.settle()
     assert on_backends(ground) == [2, 2]
     assert daemon.check(settled=True).returncode == 0
