@@ -288,6 +288,20 @@ async def test_whose_it_is_must_be_said(proxy: Proxy, other: Proxy) -> None:
     assert rows(other)["backend_quotas"] != [] and rows(other)["objects"] == []
 
 
+@ensureDeferred
+async def test_of_an_earlier_schema(proxy: Proxy, other: Proxy) -> None:
+    """Rows name their columns; those that have come since have their defaults."""
+    await proxy.put("k", b"x" * SMALL)
+    proxy.sql("INSERT INTO buckets (bucket) VALUES ('t')")
+    proxy.sql("ALTER TABLE buckets DROP COLUMN cors")
+    proxy.sql("ALTER TABLE object_parts DROP COLUMN checksums")
+    await backups(proxy).make()
+    assert (await restored(other))[0] == 0
+    assert other.sql("SELECT bucket, cors FROM buckets") == [("t", None)]
+    assert other.sql("SELECT checksums FROM object_parts") == [({},)]
+    assert await other.get("k") == b"x" * SMALL
+
+
 def scheduled(proxy: Proxy, process: str = "me", keep: int = 2) -> ScheduledBackup:
     return ScheduledBackup(
         Catalogues(proxy.pool),
