@@ -15,19 +15,15 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
-from s3proxy.commands import backup, rebuild, restore
-from s3proxy.commands.context import Context
+from s3proxy.commands import backup, restore
 from s3proxy.errors import BackendRefused, ConfigError, InsufficientStorage
 from s3proxy.jobs.backing_up import NAME, ScheduledBackup
 from s3proxy.manager.backing_up import Backups
 from s3proxy.model import CopyCount
 from s3proxy.plan.catalogue import BUCKET, PREFIX, TABLES, CatalogueError
 from s3proxy.s3.uploads import CreateMultipartUpload, UploadPart
-from s3proxy.store.adoption import Adoption
 from s3proxy.store.catalogue import Catalogues
-from s3proxy.store.checks import Checks
 from s3proxy.store.jobs import PostgresJobs
-from s3proxy.store.rebuild import Rebuild
 from s3proxy.store.statements import statements
 from s3proxy.store.status import Status
 from s3proxy.store.sweeping import PostgresSweeping
@@ -81,24 +77,6 @@ async def restored(
     out = StringIO()
     code = await restore.run(pool, installation=installation, dry_run=dry_run, out=out)
     return code, out.getvalue()
-
-
-async def rebuilt(proxy: Proxy) -> str:
-    context = Context(
-        Checks(proxy.pool),
-        Adoption(proxy.pool),
-        Rebuild(proxy.pool, 0.0),
-        proxy.backends,
-        "installation",
-        ("b",),
-        proxy.clock,
-    )
-    out = StringIO()
-    code = await rebuild.run(
-        context, backends=(), installations=(), dry_run=False, out=out
-    )
-    assert code == 0, out.getvalue()
-    return out.getvalue()
 
 
 def rows(proxy: Proxy, *, claimed: bool = False) -> dict[str, list[Any]]:
@@ -194,7 +172,7 @@ async def test_there_and_back(proxy: Proxy, other: Proxy) -> None:
     with pytest.raises(CatalogueError, match="not empty"):
         await Catalogues(other.pool).load(BytesIO(catalogue(other, "one")))
 
-    text = await rebuilt(other)
+    text = await other.rebuild()
     assert f"bucket {BUCKET}: 1 objects\n" in text
     for key, data in bodies.items():
         assert await other.get(key) == data, key
