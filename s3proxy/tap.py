@@ -249,9 +249,15 @@ class RestoreOptions(_Common):
 
     optParameters: ClassVar[list[list[Any]]] = [
         ["installation", None, None, "Whose backup, where there are several."],
+        [
+            "backup",
+            None,
+            None,
+            "Its name, as --dry-run tells it [default: the newest].",
+        ],
     ]
     optFlags: ClassVar[list[list[Any]]] = [
-        ["dry-run", None, "Find and verify the newest; at any time."],
+        ["dry-run", None, "Find all, and verify the newest; at any time."],
     ]
     longdesc = (
         "Fills an EMPTY database from the newest backup on the backends that is whole, "
@@ -621,6 +627,7 @@ def make_command(
             return await restore.run(
                 pool,
                 installation=chosen["installation"],
+                backup=chosen["backup"],
                 dry_run=bool(chosen["dry-run"]),
                 out=out,
             )

@@ -55,13 +55,20 @@ class Pool:
 
 
 async def run(
-    pool: Pool, *, installation: str | None, dry_run: bool, out: TextIO
+    pool: Pool,
+    *,
+    installation: str | None = None,
+    backup: str | None = None,
+    dry_run: bool,
+    out: TextIO,
 ) -> int:
     """
     Find a catalogue, verify it, and load it.
 
     :param installation: Whose; None: there must be those of one only.
-    :param dry_run: Load nothing; the ledger may hold something.
+    :param backup: The name of the one to take; None: the newest that is whole.
+    :param dry_run: Load nothing, and name all that there are; the ledger may hold
+        something.
     :returns: 0; 1 where there is none that is whole, the ledger is not empty, or a
         daemon uses it.
     :raises ConfigError: There are several installations', and none is named.
@@ -76,6 +83,11 @@ async def run(
         return 1
     search = Search(pool.backends, pool.clock, tell)
     candidates = _of(await search.candidates(), installation)
+    if dry_run:
+        for each in candidates:
+            tell(f"found {each.key} on {each.backend_name}, {each.size_bytes:,} bytes")
+    if backup is not None:
+        candidates = [each for each in candidates if each.key == backup]
     with spool() as file:
         found = await search.newest(candidates, file)
         if found is None:

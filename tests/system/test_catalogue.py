@@ -70,12 +70,12 @@ def backups(proxy: Proxy, keep: int = 7, wanted: int = 2) -> Backups:
 
 
 async def restored(
-    proxy: Proxy, *, installation: str | None = None, dry_run: bool = False
+    proxy: Proxy, *, dry_run: bool = False, **more: str
 ) -> tuple[int, str]:
     """Exit code and output."""
     pool = restore.Pool(Catalogues(proxy.pool), proxy.backends, proxy.clock)
     out = StringIO()
-    code = await restore.run(pool, installation=installation, dry_run=dry_run, out=out)
+    code = await restore.run(pool, **more, dry_run=dry_run, out=out)
     return code, out.getvalue()
 
 
@@ -220,6 +220,11 @@ async def test_what_is_cut_off_or_changed_is_not_used(
     code, text = await restored(other, dry_run=True)
     assert code == 0 and f"would restore {last.key}, from two: " in text
     assert f"{last.key} on one: refused: it cannot be unpacked" in text
+    assert text.count("found s3proxy-catalogue/") == 4
+    code, text = await restored(other, dry_run=True, backup=first.key)
+    assert code == 0 and f"would restore {first.key}, from one: " in text
+    code, text = await restored(other, backup="other")
+    assert code == 1 and "0 catalogues, and none can be used" in text
     flipped = keys(proxy, "two")[-1]
     data = bytearray(two[flipped].data)
     data[len(data) // 2] ^= 1
