@@ -1961,7 +1961,11 @@ BEGIN
     IF p_factor < 1 THEN
         RAISE EXCEPTION 'every part keeps a copy, not %', p_factor;
     END IF;
+    -- Catalogues are on two backends, whatever the factor (rule 52).
     FOR part IN SELECT * FROM object_parts p WHERE p.live_copies > p_factor
+                   AND NOT EXISTS (SELECT 1 FROM objects o
+                                    WHERE o.object_id = p.object_id
+                                      AND o.bucket = '~catalogue')
                  ORDER BY p.live_copies, p.replica_due_at LIMIT p_limit
                    FOR UPDATE SKIP LOCKED
     LOOP

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from s3proxy.config import Config
 from s3proxy.errors import ConfigError
+from s3proxy.plan.catalogue import BUCKET as CATALOGUE
 from s3proxy.reload import Act, Applier
 from s3proxy.store.registry import Registry
 from s3proxy.web.auth import Authenticator
@@ -137,7 +138,7 @@ async def _register(config: Config, registry: Registry) -> Mapping[str, datetime
 async def _warn_of_strays(config: Config, registry: Registry) -> None:
     keys = {each.access_key_id for each in config.credentials}
     for bucket, owner in await registry.held_buckets():
-        if owner is None and bucket not in config.buckets:
+        if owner is None and bucket not in (*config.buckets, CATALOGUE):
             _log.warn(
                 "bucket {bucket} holds objects but is not configured: they are kept, "
                 "and nobody can reach them",

@@ -13,7 +13,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.config import Config, ReplicationConfig
-from s3proxy.foundation import Foundation
+from s3proxy.foundation import Foundation, backups
+from s3proxy.jobs.backing_up import NAME as BACKUP
+from s3proxy.jobs.backing_up import ScheduledBackup
 from s3proxy.jobs.draining import NAME as DRAIN
 from s3proxy.jobs.draining import Drainer
 from s3proxy.jobs.events import PoolEvents, Unheard
@@ -32,6 +34,7 @@ from s3proxy.manager.sweeping import Sweeper
 from s3proxy.manager.writing import Writer
 from s3proxy.plan.placement import Fill, Standing, Target
 from s3proxy.plan.rebalance import Balance
+from s3proxy.store.catalogue import Catalogues
 from s3proxy.store.draining import PostgresDraining
 from s3proxy.store.jobs import PostgresJobs
 from s3proxy.store.moving import PostgresMoving
@@ -55,6 +58,10 @@ SWEEP_SECONDS, SWEEP_HOLD_SECONDS = 600.0, 600.0
 
 #: A scrub whose process is gone is another one's after this; one copy may take long.
 SCRUB_HOLD_SECONDS = 600.0
+
+#: Between two looks whether a backup is due, at the most; and after this a backup whose
+#: process is gone is another one's.
+BACKUP_SECONDS, BACKUP_HOLD_SECONDS = 600.0, 600.0
 
 #: A part whose copy could not be made is tried again after this, at the soonest.
 HOLD_SECONDS = 60.0
@@ -140,6 +147,8 @@ def pool_jobs(
         jobs.append(
             _sweep(config.sweep.interval_seconds, config, foundation, clock, heard)
         )
+    if config.backup.enabled:
+        jobs.append(_backup(config, foundation, writer, clock))
     if config.rebalance.enabled:
         jobs.append(
             _rebalance(
@@ -203,6 +212,21 @@ def _sweep(
     )
     every = min(interval_seconds, SWEEP_SECONDS)
     return Job(SWEEP, every, sweep.round, clock, at_start=True)
+
+
+def _backup(
+    config: Config, foundation: Foundation, writer: Writer, clock: IReactorTime
+) -> Job:
+    pool, wanted = foundation.pool, config.backup
+    backup = ScheduledBackup(
+        Catalogues(pool),
+        backups(config, pool, writer, foundation.configs),
+        PostgresJobs(pool, process_name()),
+        wanted.interval_seconds,
+        BACKUP_HOLD_SECONDS,
+    )
+    every = min(wanted.interval_seconds, BACKUP_SECONDS)
+    return Job(BACKUP, every, backup.round, clock, at_start=True)
 
 
 def _rebalance(

@@ -19,6 +19,7 @@ from s3proxy.config_model import (
     TLS_VERSIONS,
     AuthConfig,
     BackendConfig,
+    BackupConfig,
     Config,
     CredentialConfig,
     DatabaseConfig,
@@ -44,6 +45,7 @@ from s3proxy.errors import ConfigError
 __all__ = [
     "AuthConfig",
     "BackendConfig",
+    "BackupConfig",
     "Config",
     "CredentialConfig",
     "DatabaseConfig",
@@ -102,6 +104,7 @@ def load(text: str, environ: Mapping[str, str], *, default_data_dir: Path) -> Co
         rebalance=_rebalance(root.section("rebalance")),
         sweep=_sweep(root.section("sweep")),
         scrub=_scrub(root.section("scrub")),
+        backup=_backup(root.section("backup")),
     )
     _check_factor(root, config)
     root.finish()
@@ -423,6 +426,21 @@ def _scrub(section: Section) -> ScrubConfig:
     )
     section.finish()
     return scrub
+
+
+def _backup(section: Section) -> BackupConfig:
+    default = BackupConfig()
+    backup = BackupConfig(
+        enabled=section.get("enabled", values.boolean, default.enabled),
+        interval_seconds=section.get(
+            "interval", values.duration(), default.interval_seconds
+        ),
+        keep=section.get(
+            "keep", values.whole("a whole number from 1 to 1000", 1, 1000), default.keep
+        ),
+    )
+    section.finish()
+    return backup
 
 
 def _rebalance(section: Section) -> RebalanceConfig:

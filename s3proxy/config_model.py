@@ -368,6 +368,21 @@ class ScrubConfig:
 
 
 @frozen
+class BackupConfig:
+    """
+    Copies of the ledger on the backends.
+
+    :ivar enabled: Whether daemons make them.
+    :ivar interval_seconds: Between two.
+    :ivar keep: So many stay; older ones are deleted once a new one is there.
+    """
+
+    enabled: bool = False
+    interval_seconds: float = 86400.0
+    keep: int = 7
+
+
+@frozen
 class UiConfig:
     """
     The status page at ``/ui``.
@@ -410,6 +425,7 @@ class Config:
     rebalance: RebalanceConfig = RebalanceConfig()
     sweep: SweepConfig = SweepConfig()
     scrub: ScrubConfig = ScrubConfig()
+    backup: BackupConfig = BackupConfig()
 
     @property
     def authenticates(self) -> bool:

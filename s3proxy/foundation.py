@@ -7,6 +7,7 @@ backend.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,18 +19,26 @@ import psycopg2
 from attrs import evolve, frozen
 
 from s3proxy.backend.client import S3Backend
+from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.backend.limits import Limits
 from s3proxy.backend.measured import Account
 from s3proxy.backend.probe_calls import ProbeCalls
 from s3proxy.backend.probing import Probe, other_style
 from s3proxy.backend.signing import SigningAgent
-from s3proxy.commands import doctor, drain, explain, export, sweep
+from s3proxy.commands import doctor, drain, explain, export, restore, sweep
 from s3proxy.commands.context import Context
 from s3proxy.config import BackendConfig, Config, DatabaseConfig
 from s3proxy.embedded.runtime import Embedded
 from s3proxy.errors import ConfigError, StoreError, StoreUnavailable
+from s3proxy.jobs.runner import Job
+from s3proxy.manager.backing_up import COPIES, Backups
+from s3proxy.manager.leases import Leases
+from s3proxy.manager.routing import Router
+from s3proxy.manager.writing import Writer
+from s3proxy.model import CopyCount
 from s3proxy.plan.placement import Target
 from s3proxy.store.adoption import Adoption
+from s3proxy.store.catalogue import Catalogues
 from s3proxy.store.checks import Checks
 from s3proxy.store.draining import PostgresDraining
 from s3proxy.store.dsn import connection_arguments
@@ -47,6 +56,8 @@ from s3proxy.store.sweeping import PostgresSweeping
 from s3proxy.store.whereabouts import Whereabouts
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
+
+_STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 #: Of the embedded PostgreSQL, beside those of the processes that serve: for the
 #: start, for subcommands, and for whoever looks into it.
@@ -310,6 +321,84 @@ async def open_sweep(
         await foundation.close()
 
 
+def backups(
+    config: Config, pool: Pool, writer: Writer, configs: Sequence[BackendConfig]
+) -> Backups:
+    """
+    What makes backups.
+
+    :param writer: Like the one that stores them, on more than one backend.
+    :param configs: The backends.
+    """
+    factor = 1 if config.replication is None else config.replication.factor
+    timing = config.ledger
+    wanted = min(COPIES, sum(not each.read_only for each in configs))
+    return Backups(
+        Catalogues(pool),
+        PostgresLedger(pool, timing.lease_seconds, timing.grace_seconds),
+        # Fewer where others are down or full: better than none.
+        writer.to(CopyCount(1, max(wanted, factor))),
+        config.backup.keep,
+        wanted,
+    )
+
+
+@asynccontextmanager
+async def open_backup(
+    config: Config, *, reactor: Any, writes: bool
+) -> AsyncIterator[Backups]:
+    """
+    What ``backup`` needs; closed after it.
+
+    :param writes: Whether it writes, for which backends must be known.
+    :raises BackendMoved: As of :func:`register`.
+    """
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        if writes:
+            await register(foundation, ())
+        else:
+            await foundation.registry.check(_entries(foundation), ())
+        timing = config.ledger
+        ledger = PostgresLedger(
+            foundation.pool, timing.lease_seconds, timing.grace_seconds
+        )
+        guarded = {
+            name: GuardedBackend(each, reactor, monotonic)
+            for name, each in foundation.backends.items()
+        }
+        leases = Leases(ledger, monotonic)
+        extend = Job("extend leases", timing.lease_seconds / 3, leases.extend, reactor)
+        writer = Writer(
+            ledger,
+            leases,
+            guarded,
+            Router(
+                targets(foundation.configs), config.routing_strategy, Health(guarded)
+            ),
+            foundation.installation_id,
+            monotonic,
+            lambda backend: None,
+        )
+        extend.start()
+        try:
+            yield backups(config, foundation.pool, writer, foundation.configs)
+        finally:
+            await extend.stop()
+    finally:
+        await foundation.close()
+
+
+@asynccontextmanager
+async def open_restore(config: Config, *, reactor: Any) -> AsyncIterator[restore.Pool]:
+    """What ``restore`` needs; closed after it."""
+    foundation = await open_foundation(config, reactor=reactor)
+    try:
+        yield restore.Pool(Catalogues(foundation.pool), foundation.backends, reactor)
+    finally:
+        await foundation.close()
+
+
 @asynccontextmanager
 async def open_patient(
     config: Config, name: str, *, reactor: Any
@@ -362,6 +451,11 @@ def targets(configs: Sequence[BackendConfig]) -> list[Target]:
         Target(each.name, each.weight, each.max_object_size, each.read_only)
         for each in configs
     ]
+
+
+def monotonic() -> float:
+    """Seconds that nobody sets, and that go on while the machine sleeps: leases do."""
+    return time.clock_gettime(_STEADY_CLOCK)
 
 
 def _now() -> datetime:

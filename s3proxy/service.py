@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +24,13 @@ from s3proxy.background import pool_jobs, process_name
 from s3proxy.banner import banner
 from s3proxy.config import Config, ReplicationConfig
 from s3proxy.embedded.keys import client_keys
-from s3proxy.foundation import Foundation, open_foundation, register, targets
+from s3proxy.foundation import (
+    Foundation,
+    monotonic,
+    open_foundation,
+    register,
+    targets,
+)
 from s3proxy.front import Front
 from s3proxy.jobs.collecting import Collector
 from s3proxy.jobs.expiring import Expirer
@@ -71,8 +76,6 @@ if TYPE_CHECKING:
 
 #: How long requests under way may take after SIGTERM before they are broken off.
 DRAIN_SECONDS = 30.0
-
-_STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def make_service(
@@ -207,7 +210,7 @@ class Daemon(Lifecycle):
         ledger = PostgresLedger(
             foundation.pool, settings.lease_seconds, settings.grace_seconds
         )
-        leases = Leases(ledger, _monotonic)
+        leases = Leases(ledger, monotonic)
         pool = foundation.pool
 
         def quiet() -> bool:
@@ -220,7 +223,7 @@ class Daemon(Lifecycle):
         metrics = self._front.metrics
         watched = {
             name: GuardedBackend(
-                each, self.reactor, _monotonic, watch=breaker_watch(metrics)
+                each, self.reactor, monotonic, watch=breaker_watch(metrics)
             )
             for name, each in foundation.backends.items()
         }
@@ -258,7 +261,7 @@ class Daemon(Lifecycle):
             watched,
             router,
             foundation.installation_id,
-            _monotonic,
+            monotonic,
             lambda backend: collect[backend].soon(),
             (self.config.replication or ReplicationConfig()).count,
         )
@@ -300,7 +303,7 @@ class Daemon(Lifecycle):
             router,
             writer,
             self.reactor,
-            _monotonic,
+            monotonic,
             pool_events(metrics),
         )
         rooms = Rooms(
@@ -361,11 +364,6 @@ def follow_level(gate: LevelGate) -> Applier:
 def now() -> datetime:
     """The time, aware."""
     return datetime.now(UTC)
-
-
-def _monotonic() -> float:
-    """Seconds that nobody sets, and that go on while the machine sleeps: leases do."""
-    return time.clock_gettime(_STEADY_CLOCK)
 
 
 def tell_serving(

@@ -231,6 +231,42 @@ class SweepOptions(_Common):
             raise usage.UsageError("sweep: --accept-restore is no --dry-run")
 
 
+class BackupOptions(_Common):
+    """``backup``: store the ledger on the backends."""
+
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["dry-run", None, "Tell how large it would be; store nothing."],
+    ]
+    longdesc = (
+        "Stores the ledger as it is now on two backends, where there are two, and "
+        "deletes backups beyond backup.keep. Daemons may run meanwhile. Exit code 0: "
+        "done; 1: on fewer backends, or not made and told why; 2: could not be done."
+    )
+
+
+class RestoreOptions(_Common):
+    """``restore``: fill an empty ledger from a backup."""
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["installation", None, None, "Whose backup, where there are several."],
+        [
+            "backup",
+            None,
+            None,
+            "Its name, as --dry-run tells it [default: the newest].",
+        ],
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["dry-run", None, "Find all, and verify the newest; at any time."],
+    ]
+    longdesc = (
+        "Fills an EMPTY database from the newest backup on the backends that is whole, "
+        "and tells what to do then. No daemon may run. Can be broken off and run "
+        "again. Exit code 0: done; 1: there is no backup, or the database is not "
+        "empty; 2: could not be done."
+    )
+
+
 class SyncOptions(_Common):
     """``sync``: take objects of a backend's bucket into the ledger."""
 
@@ -301,6 +337,8 @@ class Options(_Common):
         ("explain", None, ExplainOptions, "Show where an object is."),
         ("what-if", None, WhatIfOptions, "Show what is left without a backend."),
         ("doctor", None, DoctorOptions, "Find out what a backend does."),
+        ("backup", None, BackupOptions, "Store the ledger on the backends."),
+        ("restore", None, RestoreOptions, "Fill an empty ledger from a backup."),
         ("export", None, ExportOptions, "Write every object to a file."),
     ]
 
@@ -572,6 +610,28 @@ def make_command(
                 out=out,
             )
 
+    async def run_backup() -> int:
+        from s3proxy.commands import backup
+        from s3proxy.foundation import open_backup
+
+        is_dry = bool(chosen["dry-run"])
+        opened = open_backup(options.configuration, reactor=reactor, writes=not is_dry)
+        async with opened as backups:
+            return await backup.run(backups, dry_run=is_dry, out=out)
+
+    async def run_restore() -> int:
+        from s3proxy.commands import restore
+        from s3proxy.foundation import open_restore
+
+        async with open_restore(options.configuration, reactor=reactor) as pool:
+            return await restore.run(
+                pool,
+                installation=chosen["installation"],
+                backup=chosen["backup"],
+                dry_run=bool(chosen["dry-run"]),
+                out=out,
+            )
+
     name = str(options.subCommand)
     commands = {
         "check": run_check,
@@ -584,6 +644,8 @@ def make_command(
         "what-if": run_what_if,
         "doctor": run_doctor,
         "export": run_export,
+        "backup": run_backup,
+        "restore": run_restore,
     }
     return runner.CommandService(
         name,

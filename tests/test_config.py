@@ -142,6 +142,7 @@ def test_example_file_names_every_key() -> None:
         (config.rebalance, document["rebalance"]),
         (config.sweep, document["sweep"]),
         (config.scrub, document["scrub"]),
+        (config.backup, document["backup"]),
     ]
     for value, keys in sections:
         fields = {

@@ -261,6 +261,8 @@ REFUSALS: list[tuple[str, dict[str, Any], str, str]] = [
         "want a duration",
     ),
     ("sweep", {"interval": 0}, "sweep.interval", "want a duration"),
+    ("backup", {"interval": 0}, "backup.interval", "want a duration"),
+    ("backup", {"keep": 0}, "backup.keep", "want a whole number from 1 to 1000"),
     ("scrub", {"bytes_per_day": 1}, "scrub.bytes_per_day", "want a whole number of"),
     ("ledger", {"rent": "1m"}, "ledger.rent", "unknown key, want one of collect_"),
 ]
@@ -280,6 +282,7 @@ def test_refusals(section: str, keys: dict[str, Any], path: str, want: str) -> N
         "rebalance": {},
         "sweep": {},
         "scrub": {},
+        "backup": {},
     }
     read(copy.deepcopy(document))
     at = {

@@ -27,6 +27,7 @@ from s3proxy.manager.patience import all_of, patiently
 from s3proxy.manager.ports import Backend
 from s3proxy.model import Copy, FoundObject
 from s3proxy.plan.adoption import unfit, unfit_key
+from s3proxy.plan.catalogue import BUCKET as CATALOGUE
 from s3proxy.plan.description import read_description
 from s3proxy.plan.manifest import Manifest, ManifestError, decode
 from s3proxy.plan.naming import looks_ours
@@ -267,9 +268,8 @@ class _Rebuild:
     def _tell_summary(self) -> None:
         counts, tell = self._counts, self._progress.line
         for bucket, count in sorted(self._buckets.items()):
-            hidden = (
-                "" if bucket in self._context.buckets else ", which is not configured"
-            )
+            is_seen = bucket in self._context.buckets or bucket == CATALOGUE
+            hidden = "" if is_seen else ", which is not configured"
             tell(f"bucket {bucket}: {count:,} objects{hidden}")
         verb = "would rebuild" if self._is_dry else "rebuilt"
         tell(

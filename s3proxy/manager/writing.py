@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.logger import Logger
 
 from s3proxy.errors import (
@@ -80,6 +80,10 @@ class Writer:
     @_copies.default
     def _make_copies(self) -> BackendCopies:
         return BackendCopies(self._backends, self._monotonic)
+
+    def to(self, count: CopyCount) -> Writer:
+        """One like this that stores on so many backends at once."""
+        return evolve(self, count=count, kept_bytes=0)
 
     async def put(self, op: PutObject, body: Body, *, sha256: str | None) -> ObjectInfo:
         """

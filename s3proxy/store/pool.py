@@ -99,6 +99,16 @@ class Pool:
         rows: list[Row] = await shield(work)
         return rows
 
+    async def separate(self) -> Connection:
+        """
+        A connection that is no one else's, beside the most that there may be.
+
+        Whoever asked for it closes it.
+
+        :raises StoreUnavailable: None could be made.
+        """
+        return await self._open()
+
     @property
     def usage(self) -> tuple[int, int, int]:
         """Connections that are idle, connections in use, and callers that wait."""

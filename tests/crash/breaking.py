@@ -24,6 +24,7 @@ from s3proxy.backend.upload import S3Upload
 from s3proxy.cli import main
 from s3proxy.commands.export_tree import Tree
 from s3proxy.store.adoption import Adoption
+from s3proxy.store.catalogue import Catalogues
 from s3proxy.store.connection import QuietConnection
 from s3proxy.store.janitor import Janitor
 from s3proxy.store.ledger import PostgresLedger
@@ -74,6 +75,9 @@ STEPS: tuple[tuple[type[Any], str, str], ...] = (
     (PostgresSweeping, "known", "sweep_known"),
     (PostgresSweeping, "queue", "sweep_queue"),
     (PostgresSweeping, "lose", "sweep_lose"),
+    (Catalogues, "dump", "backup_dump"),
+    (Catalogues, "old", "backup_old"),
+    (Catalogues, "load", "restore"),
     (S3Backend, "open_put", "open_put"),
     (S3Backend, "copy", "copy"),
     (S3Backend, "delete", "backend_delete"),
@@ -111,6 +115,7 @@ SENT = {
     "SELECT ledger_lose_copy(": "lose.sent",
     "SELECT ledger_quarantine(": "scrub_quarantine.sent",
     "SELECT ledger_note_scrub(": "scrub_note.sent",
+    "json_populate_recordset(NULL::object_parts": "restore.sent",
 }
 
 #: What rounds of jobs begin with.

@@ -202,6 +202,16 @@ class Ground:
             cursor.execute(sql)
             return list(cursor.fetchall()) if cursor.description else []
 
+    def lose_database(self) -> None:
+        """Drop it, and make an empty one of its name."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self.postgres.drop_database(self.database)
+        self.postgres.execute(
+            f"CREATE DATABASE {self.database.database} TEMPLATE template0"
+        )
+
     def states(self) -> dict[str, int]:
         """How many copies of this test's keys, manifest copies apart, by state."""
         rows = self.query(
