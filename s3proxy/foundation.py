@@ -7,6 +7,7 @@ backend.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,8 +16,10 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg2
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
+from twisted.logger import Logger
 
+from s3proxy.backend.budget import Budget, settle_all
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.limits import Limits
 from s3proxy.backend.measured import Account
@@ -44,9 +47,12 @@ from s3proxy.store.schema import apply_schema
 from s3proxy.store.standbys import ANSWER_SECONDS, Standbys, standby_arguments
 from s3proxy.store.status import Status
 from s3proxy.store.sweeping import PostgresSweeping
+from s3proxy.store.usage import PostgresUsage
 from s3proxy.store.whereabouts import Whereabouts
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
+
+_log = Logger()
 
 #: Of the embedded PostgreSQL, beside those of the processes that serve: for the
 #: start, for subcommands, and for whoever looks into it.
@@ -62,6 +68,7 @@ class Foundation:
     :ivar configs: The backends' configurations, in order of preference.
     :ivar backends: By name, in that order.
     :ivar standbys: Where reads may go on; None: nowhere.
+    :ivar budgets: Of the backends that have one, by name.
     """
 
     embedded: Embedded
@@ -72,6 +79,7 @@ class Foundation:
     backends: Mapping[str, Account]
     installation_id: str
     standbys: Standbys | None = None
+    budgets: Mapping[str, Budget] = field(factory=dict)
 
     async def close(self) -> None:
         """Close connections, then stop the embedded servers."""
@@ -82,6 +90,11 @@ class Foundation:
 
     async def disconnect(self) -> None:
         """Close connections; the embedded servers go on. Again does no harm."""
+        try:
+            await settle_all(self.budgets, everything=True)
+        except StoreError as why:
+            # Counted and not used, at the most a batch of each kind.
+            _log.warn("usage budgets: not returned: {why}", why=why)
         self.pool.close()
         if self.standbys is not None:
             self.standbys.close()
@@ -136,16 +149,45 @@ async def open_foundation(
         await embedded.stop()
         raise
     configs = tuple(config.backends or parts.backends)
+    budgets = _budgets(configs, PostgresUsage(pool))
     backends = {
-        each.name: S3Backend(each, reactor=reactor, now=_now, agent=make_agent)
+        each.name: S3Backend(
+            each,
+            reactor=reactor,
+            now=_now,
+            agent=make_agent,
+            budget=budgets.get(each.name),
+        )
         for each in configs
     }
     standbys = None
     if database.stale_reads:
         standbys = _standbys(database, pool, installation_id, make_pool)
     return Foundation(
-        embedded, database, pool, registry, configs, backends, installation_id, standbys
+        embedded,
+        database,
+        pool,
+        registry,
+        configs,
+        backends,
+        installation_id,
+        standbys,
+        budgets,
     )
+
+
+def usage_limits(configs: Sequence[BackendConfig]) -> dict[str, dict[str, int]]:
+    """Those of the backends that have any, by name."""
+    return {each.name: each.usage.limits for each in configs if each.usage.limits}
+
+
+def _budgets(
+    configs: Sequence[BackendConfig], ledger: PostgresUsage
+) -> dict[str, Budget]:
+    return {
+        name: Budget.of(name, limits, ledger, time.monotonic)
+        for name, limits in usage_limits(configs).items()
+    }
 
 
 def _standbys(
