@@ -138,6 +138,18 @@ def outcomes(daemons: list[Daemon], call: Any, count: int) -> Counter[str]:
         return Counter(executor.map(one, range(count)))
 
 
+def counted(database: DatabaseConfig) -> int:
+    """Calls of class A on the first backend, by the ledger."""
+    with closing(psycopg2.connect(**connection_arguments(database))) as link:
+        cursor = link.cursor()
+        cursor.execute(
+            "SELECT amount FROM backend_usage"
+            " WHERE backend_name = 'first' AND kind = 'class_a'"
+        )
+        ((amount,),) = cursor.fetchall()
+    return int(amount)
+
+
 def test_budgets_hold_to_the_call(
     database: DatabaseConfig, judges: tuple[Judge, Judge]
 ) -> None:
@@ -156,6 +168,11 @@ def test_budgets_hold_to_the_call(
         assert body == b"x" * 100
 
     with stopped[0] as one, stopped[1] as two:
+        # Who stops returns what it had reserved.
+        assert outcomes([one], put, 3) == {"good": 3}
+        one.terminate()
+        assert counted(database) == first.calls["PUT"] == 3
+        one.start()
         # Some from each; then one dies, and what it had reserved is lost, no more.
         assert outcomes([one, two], put, 8) == {"good": 8}
         two.kill()
@@ -165,7 +182,7 @@ def test_budgets_hold_to_the_call(
         assert first.calls["PUT"] <= LIMIT_A and second.calls["PUT"] <= 2 * LIMIT_A
         # It overflowed only once the first was used up, but for what the kill has cost.
         assert first.calls["PUT"] >= LIMIT_A - LIMIT_A // 8
-        assert told["good"] + 8 == first.calls["PUT"] + second.calls["PUT"]
+        assert told["good"] + 3 + 8 == first.calls["PUT"] + second.calls["PUT"]
 
         with closing(psycopg2.connect(**connection_arguments(database))) as link:
             cursor = link.cursor()
@@ -174,12 +191,7 @@ def test_budgets_hold_to_the_call(
                 " WHERE backend_name = 'first' AND state = 'live' ORDER BY 1"
             )
             keys = [key for (key,) in cursor.fetchall()]
-            cursor.execute(
-                "SELECT amount FROM backend_usage"
-                " WHERE backend_name = 'first' AND kind = 'class_a'"
-            )
-            ((used,),) = cursor.fetchall()
-        assert first.calls["PUT"] <= used <= LIMIT_A
+        assert first.calls["PUT"] <= counted(database) <= LIMIT_A
         on_first = (keys * LIMIT_B)[: 3 * LIMIT_B]
         told = outcomes([one, two], get, len(on_first))
         assert set(told) == {"good", "429 SlowDown"}, told
