@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import psycopg2
 from attrs import evolve, field, frozen
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from s3proxy.backend.budget import Budget, settle_all
@@ -51,6 +52,9 @@ from s3proxy.store.usage import PostgresUsage
 from s3proxy.store.whereabouts import Whereabouts
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
+
+#: How long an end waits to return what is reserved of usage budgets.
+_RETURN_SECONDS = 5.0
 
 _log = Logger()
 
@@ -91,8 +95,10 @@ class Foundation:
     async def disconnect(self) -> None:
         """Close connections; the embedded servers go on. Again does no harm."""
         try:
-            await settle_all(self.budgets, everything=True)
-        except StoreError as why:
+            await Deferred.fromCoroutine(
+                settle_all(self.budgets, everything=True)
+            ).addTimeout(_RETURN_SECONDS, self.pool.reactor)
+        except (StoreError, TimeoutError) as why:
             # Counted and not used, at the most a batch of each kind.
             _log.warn("usage budgets: not returned: {why}", why=why)
         self.pool.close()
