@@ -2171,3 +2171,62 @@ RETURNS void LANGUAGE sql AS $$
            lap_bytes = CASE WHEN scrubs.after_copy_id = '' THEN 0
                             ELSE scrubs.lap_bytes END + p_bytes
 $$;
+
+-- 18. Usage budgets ----------------------------------------------------------------------
+
+-- Rule 51: what backends were used for, by month in UTC, of those kinds that have a limit.
+-- Without a reference to backend_quotas: a backend that is removed and comes back has been
+-- used all the same.
+CREATE TABLE IF NOT EXISTS backend_usage (
+    backend_name text   COLLATE "C" NOT NULL,
+    month        date   NOT NULL,
+    kind         text   COLLATE "C" NOT NULL,
+    -- Used, or reserved by a process.
+    amount       bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (backend_name, month, kind)
+);
+
+CREATE OR REPLACE FUNCTION ledger_usage_month()
+RETURNS date LANGUAGE sql VOLATILE AS $$
+    SELECT date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date
+$$;
+
+-- Rule 51: count p_amount, whatever the limit; p_month NULL: this one. What is returned is
+-- below 0.
+CREATE OR REPLACE FUNCTION ledger_add_usage(
+    p_backend text, p_month date, p_kind text, p_amount bigint)
+RETURNS void LANGUAGE sql AS $$
+    INSERT INTO backend_usage AS u (backend_name, month, kind, amount)
+    VALUES (p_backend, coalesce(p_month, ledger_usage_month()), p_kind, p_amount)
+    ON CONFLICT (backend_name, month, kind)
+    DO UPDATE SET amount = u.amount + excluded.amount
+$$;
+
+-- Rule 51: reserve from p_least to p_most of what is left of p_limit, or nothing. The less
+-- is left, the smaller the share of one process.
+CREATE OR REPLACE FUNCTION ledger_reserve_usage(
+    p_backend text, p_kind text, p_least bigint, p_most bigint, p_limit bigint,
+    OUT granted bigint, OUT room bigint, OUT usage_month date, OUT seconds float8)
+LANGUAGE plpgsql AS $$
+DECLARE
+    used bigint;
+BEGIN
+    usage_month := ledger_usage_month();
+    INSERT INTO backend_usage (backend_name, month, kind)
+    VALUES (p_backend, usage_month, p_kind) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        DELETE FROM backend_usage u
+         WHERE u.backend_name = p_backend AND u.month < usage_month - interval '13 months';
+    END IF;
+    SELECT u.amount INTO used FROM backend_usage u
+     WHERE u.backend_name = p_backend AND u.month = usage_month AND u.kind = p_kind
+       FOR UPDATE;
+    room := greatest(p_limit - used, 0);
+    granted := CASE WHEN room < p_least THEN 0
+                    ELSE least(p_most, greatest(p_least, room / 8)) END;
+    room := room - granted;
+    UPDATE backend_usage u SET amount = u.amount + granted
+     WHERE u.backend_name = p_backend AND u.month = usage_month AND u.kind = p_kind;
+    seconds := extract(epoch FROM
+        ((usage_month + interval '1 month') AT TIME ZONE 'UTC') - clock_timestamp());
+END $$;

@@ -37,6 +37,7 @@ from s3proxy.config_model import (
     TlsConfig,
     TracingConfig,
     UiConfig,
+    UsageConfig,
     reserved_names,
 )
 from s3proxy.config_parse import Section, parse_yaml
@@ -286,9 +287,23 @@ def _backend(section: Section) -> BackendConfig:
         weight=section.get(
             "weight", values.number("a number from 0.001 to 1000", 0.001, 1000), 1.0
         ),
+        usage=_usage(section.section("usage")),
     )
     section.finish()
     return backend
+
+
+def _usage(section: Section) -> UsageConfig:
+    calls = values.whole("a whole number of calls, at least 1", 1)
+    size = values.whole("a whole number of bytes, at least 1", 1)
+    usage = UsageConfig(
+        class_a=section.get("class_a_per_month", calls, None),
+        class_b=section.get("class_b_per_month", calls, None),
+        egress_bytes=section.get("egress_bytes_per_month", size, None),
+        ingress_bytes=section.get("ingress_bytes_per_month", size, None),
+    )
+    section.finish()
+    return usage
 
 
 def _telemetry(section: Section) -> TelemetryConfig:

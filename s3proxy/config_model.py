@@ -176,6 +176,34 @@ class DatabaseConfig:
 
 
 @frozen
+class UsageConfig:
+    """
+    What a backend may be used for in a calendar month, UTC; None: without a limit.
+
+    :ivar class_a: PUT, COPY, POST and LIST calls.
+    :ivar class_b: GET and HEAD calls. A DELETE is of no class.
+    :ivar egress_bytes: Bytes of objects that come from it.
+    :ivar ingress_bytes: Bytes of objects that go to it.
+    """
+
+    class_a: int | None = None
+    class_b: int | None = None
+    egress_bytes: int | None = None
+    ingress_bytes: int | None = None
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Those that there are, by their names."""
+        limits = {
+            "class_a": self.class_a,
+            "class_b": self.class_b,
+            "egress_bytes": self.egress_bytes,
+            "ingress_bytes": self.ingress_bytes,
+        }
+        return {kind: limit for kind, limit in limits.items() if limit is not None}
+
+
+@frozen
 class BackendConfig:
     """
     One bucket of one S3 account.
@@ -185,6 +213,7 @@ class BackendConfig:
     :ivar max_object_size: The largest body that goes there, in bytes; None: any.
     :ivar read_only: Nothing new goes there; what is there is read, and deleted.
     :ivar weight: With ``spread``: one of weight 2 is filled twice as far as one of 1.
+    :ivar usage: Budgets for each month.
     :ivar location: Names the storage where the endpoint does not (an embedded server
         whose port changes). Cannot be set in a file.
     """
@@ -201,6 +230,7 @@ class BackendConfig:
     max_object_size: int | None = None
     read_only: bool = False
     weight: float = 1.0
+    usage: UsageConfig = UsageConfig()
 
     @property
     def identity(self) -> str:

@@ -462,6 +462,17 @@ class TooManyRequests(SlowDown):
     status = 429
 
 
+class BudgetSpent(SlowDown):
+    """429: every backend that has the bytes has used its budget of this month up."""
+
+    status = 429
+    default_message = (
+        "The usage budget of this month is used up on every backend that holds this "
+        "object. It begins anew on the first of the month, UTC; raise backends[].usage "
+        "to read it before."
+    )
+
+
 class XAmzContentSHA256Mismatch(S3Error):
     """400: the body is not what x-amz-content-sha256 says."""
 
@@ -540,6 +551,16 @@ class BackendPassing(BackendUnavailable):
 
 class BackendBusy(BackendUnavailable):
     """All places for calls are taken, here: it says nothing of the backend."""
+
+
+class BackendSpent(BackendBusy):
+    """
+    Its usage budget of this month is used up: the call was not made, so ``landed`` is
+    false.
+    """
+
+    def __init__(self, backend: str, reason: str) -> None:
+        super().__init__(backend, reason, landed=False)
 
 
 class BackendRefused(BackendError):

@@ -16,8 +16,11 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg2
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.logger import Logger
 
+from s3proxy.backend.budget import Budget, settle_all
 from s3proxy.backend.client import S3Backend
 from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.backend.limits import Limits
@@ -53,11 +56,16 @@ from s3proxy.store.schema import apply_schema
 from s3proxy.store.standbys import ANSWER_SECONDS, Standbys, standby_arguments
 from s3proxy.store.status import Status
 from s3proxy.store.sweeping import PostgresSweeping
+from s3proxy.store.usage import PostgresUsage
 from s3proxy.store.whereabouts import Whereabouts
 
 _CONNECT_TIMEOUT_SECONDS = 10.0
 
 _STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+#: How long an end waits to return what is reserved of usage budgets.
+_RETURN_SECONDS = 5.0
+
+_log = Logger()
 
 #: Of the embedded PostgreSQL, beside those of the processes that serve: for the
 #: start, for subcommands, and for whoever looks into it.
@@ -73,6 +81,7 @@ class Foundation:
     :ivar configs: The backends' configurations, in order of preference.
     :ivar backends: By name, in that order.
     :ivar standbys: Where reads may go on; None: nowhere.
+    :ivar budgets: Of the backends that have one, by name.
     """
 
     embedded: Embedded
@@ -83,6 +92,7 @@ class Foundation:
     backends: Mapping[str, Account]
     installation_id: str
     standbys: Standbys | None = None
+    budgets: Mapping[str, Budget] = field(factory=dict)
 
     async def close(self) -> None:
         """Close connections, then stop the embedded servers."""
@@ -93,6 +103,13 @@ class Foundation:
 
     async def disconnect(self) -> None:
         """Close connections; the embedded servers go on. Again does no harm."""
+        try:
+            await Deferred.fromCoroutine(
+                settle_all(self.budgets, everything=True)
+            ).addTimeout(_RETURN_SECONDS, self.pool.reactor)
+        except (StoreError, TimeoutError) as why:
+            # Counted and not used, at the most a batch of each kind.
+            _log.warn("usage budgets: not returned: {why}", why=why)
         self.pool.close()
         if self.standbys is not None:
             self.standbys.close()
@@ -147,16 +164,45 @@ async def open_foundation(
         await embedded.stop()
         raise
     configs = tuple(config.backends or parts.backends)
+    budgets = _budgets(configs, PostgresUsage(pool))
     backends = {
-        each.name: S3Backend(each, reactor=reactor, now=_now, agent=make_agent)
+        each.name: S3Backend(
+            each,
+            reactor=reactor,
+            now=_now,
+            agent=make_agent,
+            budget=budgets.get(each.name),
+        )
         for each in configs
     }
     standbys = None
     if database.stale_reads:
         standbys = _standbys(database, pool, installation_id, make_pool)
     return Foundation(
-        embedded, database, pool, registry, configs, backends, installation_id, standbys
+        embedded,
+        database,
+        pool,
+        registry,
+        configs,
+        backends,
+        installation_id,
+        standbys,
+        budgets,
     )
+
+
+def usage_limits(configs: Sequence[BackendConfig]) -> dict[str, dict[str, int]]:
+    """Those of the backends that have any, by name."""
+    return {each.name: each.usage.limits for each in configs if each.usage.limits}
+
+
+def _budgets(
+    configs: Sequence[BackendConfig], ledger: PostgresUsage
+) -> dict[str, Budget]:
+    return {
+        name: Budget.of(name, limits, ledger, time.monotonic)
+        for name, limits in usage_limits(configs).items()
+    }
 
 
 def _standbys(

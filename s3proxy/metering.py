@@ -102,17 +102,19 @@ def count_rounds(
     metrics: Metrics | None,
     clock: IReactorTime,
     factor: int | None,
+    limits: Mapping[str, Mapping[str, int]],
 ) -> Callable[[], None]:
     """
     Count the rounds of all *jobs*, and add those that gauges are set by.
 
     :param factor: How many copies there are to be; None: there is no replication.
+    :param limits: Of usage, by backend and kind.
     :returns: Sets them for the first time, once the jobs have been started.
     """
     if metrics is None:
         return lambda: None
     pending = None if factor is None else _pending(pool, factor)
-    gauges = LedgerGauges(metrics, PostgresNumbers(pool), pending)
+    gauges = LedgerGauges(metrics, PostgresNumbers(pool), pending, limits)
     refresh = Job("refresh metrics", REFRESH_SECONDS, gauges.round, clock)
     jobs.jobs.append(refresh)
     if metrics.is_shared:

@@ -222,6 +222,10 @@ class Numbers(Protocol):
         """Why nothing may be deleted; None where all is well."""
         ...
 
+    async def usage(self) -> list[tuple[str, str, int]]:
+        """Backend, kind, and what was used of it this month."""
+        ...
+
     async def quarantined(self) -> dict[str, int]:
         """Copies that are known to be bad, by backend."""
         ...

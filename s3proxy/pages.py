@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from s3proxy.config import Config
-from s3proxy.foundation import Foundation
+from s3proxy.foundation import Foundation, usage_limits
 from s3proxy.manager.objects import Objects
 from s3proxy.store.overview import Overview
 from s3proxy.store.status import Status
@@ -21,6 +21,11 @@ def make_pages(config: Config, foundation: Foundation, objects: Objects) -> Door
     pool = foundation.pool
     factor = 1 if config.replication is None else config.replication.factor
     overview = OverviewPage(
-        Status(pool), Overview(pool), Traffic(pool), list(foundation.backends), factor
+        Status(pool),
+        Overview(pool),
+        Traffic(pool),
+        list(foundation.backends),
+        factor,
+        usage_limits(foundation.configs),
     )
     return Door(config.ui, overview, BrowsePage(objects))

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from s3proxy.admission import Admission, open_admission
+from s3proxy.backend.budget import SETTLE_SECONDS, settle_all
 from s3proxy.backend.guarded import GuardedBackend, Health
 from s3proxy.background import pool_jobs, process_name
 from s3proxy.banner import banner
@@ -30,6 +31,7 @@ from s3proxy.foundation import (
     open_foundation,
     register,
     targets,
+    usage_limits,
 )
 from s3proxy.front import Front
 from s3proxy.jobs.collecting import Collector
@@ -175,7 +177,14 @@ class Daemon(Lifecycle):
         pool = foundation.pool
         replication = config.replication
         factor = None if replication is None else replication.factor
-        show = count_rounds(self._jobs, pool, front.metrics, self.reactor, factor)
+        show = count_rounds(
+            self._jobs,
+            pool,
+            front.metrics,
+            self.reactor,
+            factor,
+            usage_limits(foundation.configs),
+        )
         self._jobs.start(PostgresJobs(pool, process_name()))
         show()
         self._announce(address, foundation, config)
@@ -228,7 +237,7 @@ class Daemon(Lifecycle):
             for name, each in foundation.backends.items()
         }
         show_breakers(metrics, watched)
-        health = Health(watched)
+        health = Health(watched, foundation.budgets)
         router = Router(
             targets(foundation.configs), self.config.routing_strategy, health
         )
@@ -255,6 +264,11 @@ class Daemon(Lifecycle):
         trim_all = pool.trim if standbys is None else standbys.trim
         trim = Job("trim connections", 30.0, trim_all, self.reactor)
         self._jobs = Jobs([extend, reap, *collect.values(), trim])
+        if foundation.budgets:
+            settle = partial(settle_all, foundation.budgets, everything=False)
+            self._jobs.jobs.append(
+                Job("settle usage", SETTLE_SECONDS, settle, self.reactor)
+            )
         writer = Writer(
             ledger,
             leases,

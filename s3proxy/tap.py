@@ -490,7 +490,7 @@ def make_command(
 
     async def run_status() -> int:
         from s3proxy.commands import status
-        from s3proxy.foundation import open_status
+        from s3proxy.foundation import open_status, usage_limits
 
         config = options.configuration
         replication = config.replication
@@ -500,6 +500,7 @@ def make_command(
                 configured=names,
                 factor=1 if replication is None else replication.factor,
                 out=out,
+                limits=usage_limits(config.backends),
             )
 
     async def run_sync() -> int:

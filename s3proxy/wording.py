@@ -19,3 +19,11 @@ def span(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def usage(kind: str, used: int, limit: int) -> str:
+    """A month's use of a kind of ``plan.usage``, for people."""
+    name, is_bytes = kind.removesuffix("_bytes"), kind.endswith("_bytes")
+    if is_bytes:
+        return f"{name} {size(used)} of {size(limit)}"
+    return f"{name} {used} of {limit} calls"

@@ -17,6 +17,7 @@ from twisted.web.http_headers import Headers
 from s3proxy.backend.documents import parse_error
 from s3proxy.backend.limits import Signal
 from s3proxy.errors import (
+    BackendBusy,
     BackendError,
     BackendFull,
     BackendMismatch,
@@ -175,6 +176,8 @@ def unavailable(
     backend: str, why: BaseException | None, *, landed: bool = True
 ) -> BackendUnavailable:
     """The error for a connection that could not be made, broke or stalled."""
+    if isinstance(why, BackendBusy):
+        return why  # There was none to make: see backend.budget.
     causes = [cause.value for cause in getattr(why, "reasons", ())] or [why]
     text = ", ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
     reason = _UNPRINTABLE.sub(" ", text)[:REASON_CHARACTERS]

@@ -24,12 +24,13 @@ from s3proxy.backend.answers import (
     mismatch,
     unavailable,
 )
+from s3proxy.backend.budget import Budget, Refund, no_refund
 from s3proxy.backend.copying import checked, copied, copy_headers
 from s3proxy.backend.documents import parse_page, parse_versioning
 from s3proxy.backend.download import S3Download, flaw
 from s3proxy.backend.heads import read_head
 from s3proxy.backend.limits import Limits, limited
-from s3proxy.backend.signing import UNSIGNED_PAYLOAD, SigningAgent
+from s3proxy.backend.signing import PAID, UNSIGNED_PAYLOAD, SigningAgent
 from s3proxy.backend.upload import S3Upload
 from s3proxy.config import BackendConfig
 from s3proxy.errors import (
@@ -66,8 +67,10 @@ class S3Backend:
         limits: Limits | None = None,
         context_factory: IPolicyForHTTPS | None = None,
         agent: Callable[..., SigningAgent] = SigningAgent,
+        budget: Budget | None = None,
     ) -> None:
         """
+        :param budget: What its calls are paid from; none, where nothing is counted.
         :param agent: Makes what sends; takes what :class:`SigningAgent` does.
         :param now: UTC, to sign with.
         :param clock: Where the limits' time is from; *reactor* when None.
@@ -76,6 +79,7 @@ class S3Backend:
         self.name = config.name
         self._clock: IReactorTime = reactor if clock is None else clock
         self._limits = limits = limits or Limits()
+        self._budget = Budget() if budget is None else budget
         self._agent = agent(
             config,
             reactor=reactor,
@@ -83,6 +87,7 @@ class S3Backend:
             now=now,
             limits=limits,
             context_factory=context_factory,
+            budget=self._budget or None,
         )
         self._treq = HTTPClient(self._agent)
         self._address = self._agent.address
@@ -112,12 +117,24 @@ class S3Backend:
         :param sha256: The body's SHA-256 in hex when known, to sign.
         :param md5: The body's MD5 in hex when known, sent as Content-MD5.
         :raises BackendUnavailable: ``landed`` is false: no connection was made.
+        :raises BackendSpent: Likewise: its budget does not allow it.
         """
         sent = {**headers, "x-amz-content-sha256": sha256 or UNSIGNED_PAYLOAD}
         if md5 is not None:
             sent["content-md5"] = b64encode(bytes.fromhex(md5)).decode("ascii")
         url = self._address.url(copy.backend_key).encode("ascii")
         raw = _raw(sent)
+        release = await self._take_place(self._writes)
+        try:
+            refund = await self._budget.take("ingress_bytes", copy.size_bytes)
+        except BaseException:
+            release()
+            raise
+
+        def ended() -> None:
+            release()
+            refund(upload.unsent_bytes)
+
         upload = S3Upload(
             self.name,
             copy.size_bytes,
@@ -125,7 +142,7 @@ class S3Backend:
             clock=self._clock,
             soon=self._soon,
             limits=self._limits,
-            release=await self._take_place(self._writes),
+            release=ended,
         )
         await upload.open()
         return upload
@@ -136,12 +153,15 @@ class S3Backend:
 
         :raises BackendMissing: The copy is not there.
         :raises BackendMismatch: Status, range, length or ETag is not what it must be.
+        :raises BackendSpent: Its budget does not allow it.
         """
         whole = (start, end) == (0, copy.size_bytes)
         headers = {} if whole else {"range": f"bytes={start}-{end - 1}"}
         url = self._address.url(copy.backend_key, _version(copy.version_id))
         release = await self._take_place(self._reads)
+        refund: Refund = no_refund
         try:
+            refund = await self._budget.take("egress_bytes", end - start)
             response = await self._answer_to(
                 self._agent.request(b"GET", url.encode("ascii"), _raw(headers))
             )
@@ -149,13 +169,19 @@ class S3Backend:
                 raise error_of(self.name, await self._read(response, ANSWER_BYTES))
         except BaseException:
             release()
+            refund(end - start)
             raise
+
+        def ended() -> None:
+            release()
+            refund(download.missing_bytes)
+
         download = S3Download(
             self.name,
             end - start,
             clock=self._clock,
             limits=self._limits,
-            release=release,
+            release=ended,
         )
         response.deliverBody(download)
         problem = flaw(response, copy, start, end)
@@ -178,16 +204,22 @@ class S3Backend:
         name = self._address.copy_source(source.backend_key, source.version_id)
         # There may be nothing to watch until it is done.
         rate = self._limits.copy_bytes_per_second
-        answer = await self._call(
-            "PUT",
-            key,
-            headers=_raw({**headers, **copy_headers(name)}),
-            silent_seconds=self._limits.headers_seconds + target.size_bytes / rate,
-            places=self._writes,
-        )
-        made = copied(self.name, answer, md5)
+        # Ahead: what is made has to be looked at.
+        refund = await self._budget.take("class_b")
         try:
-            found, metadata = await self.head(key)
+            answer = await self._call(
+                "PUT",
+                key,
+                headers=_raw({**headers, **copy_headers(name)}),
+                silent_seconds=self._limits.headers_seconds + target.size_bytes / rate,
+                places=self._writes,
+            )
+            made = copied(self.name, answer, md5)
+        except BaseException:
+            refund(1)
+            raise
+        try:
+            found, metadata = await self._head(key, _raw({PAID: "1"}))
         except BackendError as why:
             # Never BackendMissing, which would speak of the source.
             raise unavailable(self.name, why) from why
@@ -205,9 +237,7 @@ class S3Backend:
 
         :raises BackendMissing: 404; there is no body that could say more.
         """
-        found = self._found(backend_key, await self._call("HEAD", backend_key))
-        key = BackendKey(backend_key, found.size_bytes, found.etag)
-        return key, dict(found.user_metadata)
+        return await self._head(backend_key, None)
 
     async def inspect(self, backend_key: str) -> FoundObject:
         """
@@ -233,12 +263,17 @@ class S3Backend:
         """
         Delete what still has this size and ETag; for keys that are not ours alone.
 
+        Whatever the budget: deleting is never what is saved at.
+
         :returns: False where something else is there, which stays. True on the answers
             that :meth:`delete` takes, and where nothing was there to begin with.
         """
         version = _version(version_id)
         try:
-            answer = await self._call("HEAD", backend_key, version)
+            self._budget.owe("class_b")
+            answer = await self._call(
+                "HEAD", backend_key, version, headers=_raw({PAID: "1"})
+            )
             found = self._found(backend_key, answer)
         except BackendMissing:
             # A HEAD cannot say whether it is the key that is missing, or the bucket.
@@ -295,6 +330,12 @@ class S3Backend:
         """Close idle connections; calls under way are not touched."""
         await self._agent.close()
 
+    async def _head(
+        self, key: str, headers: Headers | None
+    ) -> tuple[BackendKey, dict[str, str]]:
+        found = self._found(key, await self._call("HEAD", key, headers=headers))
+        return BackendKey(key, found.size_bytes, found.etag), dict(found.user_metadata)
+
     def _found(self, key: str, answer: Answer) -> FoundObject:
         if answer.status == 404:
             raise BackendMissing(self.name, "404 to a HEAD")
@@ -310,7 +351,8 @@ class S3Backend:
             raise error
 
     async def _check_missing(self, key: str, query: dict[str, str]) -> None:
-        answer = await self._call("GET", key, query)
+        self._budget.owe("class_b")
+        answer = await self._call("GET", key, query, headers=_raw({PAID: "1"}))
         if not answer.is_error:
             raise BackendUnavailable(self.name, "the key has come back")
         error = error_of(self.name, answer)
@@ -354,7 +396,7 @@ class S3Backend:
             response: Response = await limited(
                 request, self._clock, seconds, "no answer"
             )
-        except CancelledError:
+        except (CancelledError, BackendBusy):
             raise
         except Exception as why:
             landed = not isinstance(why, ConnectError | DNSLookupError)

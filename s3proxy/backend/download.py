@@ -105,6 +105,11 @@ class S3Download(Protocol):
             self.transport.resumeProducing()
         return data
 
+    @property
+    def missing_bytes(self) -> int:
+        """What has not come."""
+        return max(self._missing, 0)
+
     def abort(self) -> None:
         """Drop the connection. Calling it at or after the end is fine."""
         self._queue.clear()

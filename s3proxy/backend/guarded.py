@@ -8,7 +8,7 @@ row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from attrs import define, field
@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from s3proxy.backend.breaker import Breaker, Patience
+from s3proxy.backend.budget import Budget
 from s3proxy.errors import (
     BackendBusy,
     BackendError,
@@ -284,12 +285,19 @@ class _Download:
 
 @define(eq=False)
 class Health:
-    """Matches :class:`s3proxy.manager.routing.Health` over guarded backends."""
+    """
+    Matches :class:`s3proxy.manager.routing.Health` over guarded backends.
+
+    :ivar budgets: Of those backends that have one.
+    """
 
     _backends: dict[str, GuardedBackend]
+    _budgets: Mapping[str, Budget] = field(factory=dict)
 
     def of_writes(self, backend: str) -> Standing:
         """See :class:`~s3proxy.manager.routing.Health`."""
+        if self.is_spent(backend, 0):
+            return Standing.RESTING
         return self._backends[backend].writes.standing()
 
     def of_reads(self, backend: str) -> tuple[Standing, float]:
@@ -298,4 +306,12 @@ class Health:
         if guarded is None:
             # Not configured: it fails at once, and is asked last.
             return Standing.RESTING, 0.0
+        budget = self._budgets.get(backend)
+        if budget is not None and not budget.allows_read():
+            return Standing.RESTING, 0.0
         return guarded.reads.standing(), guarded.speed.seconds()
+
+    def is_spent(self, backend: str, size_bytes: int) -> bool:
+        """See :class:`~s3proxy.manager.routing.Health`."""
+        budget = self._budgets.get(backend)
+        return budget is not None and not budget.allows_write(size_bytes)

@@ -25,14 +25,19 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from s3proxy.backend.address import Address
+from s3proxy.backend.budget import Budget, Payment
 from s3proxy.backend.limits import Limits, limited
 from s3proxy.backend.response import AbortableResponse
 from s3proxy.config import BackendConfig
+from s3proxy.errors import BackendBusy
+from s3proxy.plan.usage import class_of
 from s3proxy.s3.signer import sign_headers
 from s3proxy.telemetry.trail import note_backend
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+#: A request's header that says that its call is paid for.
+PAID = "x-s3proxy-paid"
 #: Received at a time; Twisted's own 64 KiB cost large transfers a third more CPU.
 RECEIVE_BYTES = 256 * 1024
 
@@ -51,6 +56,10 @@ class SigningAgent:
     another one. A PUT never does: its first bytes are gone, or, where it is a copy, it
     may be at work all the same and land after the second one.
 
+    Each request that goes out is paid for from the backend's budget, and is not sent
+    where that is used up. What has a header :data:`PAID` is paid for, but not a second
+    try of it; the header does not go out.
+
     :ivar is_failing: Whether the latest call failed, by the backend's doing; None where
         there was none yet.
     """
@@ -66,8 +75,11 @@ class SigningAgent:
         now: Callable[[], datetime],
         limits: Limits,
         context_factory: IPolicyForHTTPS | None = None,
+        budget: Budget | None = None,
     ) -> None:
+        """:param budget: None, where nothing is counted."""
         self._config = config
+        self._budget = budget
         self._clock = clock
         self._now = now
         self._limits = limits
@@ -119,7 +131,9 @@ class SigningAgent:
             # 401 and 403: our own keys are good for nothing there.
             self.is_failing = result.code >= 500 or result.code in (401, 403)
         elif not (
-            isinstance(result.value, CancelledError | RequestGenerationFailed)
+            isinstance(
+                result.value, CancelledError | RequestGenerationFailed | BackendBusy
+            )
             or _cancelled(result.value)
         ):
             self.is_failing = True
@@ -139,14 +153,26 @@ class SigningAgent:
             body,
             persistent=True,
         )
+        pay: Payment | None = None
+        if self._budget is not None and (kind := class_of(method, target)) is not None:
+            pay = Payment(self._budget, kind, is_paid=headers.hasHeader(PAID))
         while True:
-            connection = await limited(
-                self._pool.getConnection("backend", self._endpoint),
-                self._clock,
-                self._limits.connect_seconds,
-                "no connection",
-            )
+            if pay is not None:
+                await pay.once()
+            try:
+                connection = await limited(
+                    self._pool.getConnection("backend", self._endpoint),
+                    self._clock,
+                    self._limits.connect_seconds,
+                    "no connection",
+                )
+            except BaseException:
+                if pay is not None:
+                    pay.back()
+                raise
             if connection in self._aborted:
+                if pay is not None:
+                    pay.back()
                 continue
             was_kept = connection in self._used
             self._used.add(connection)
@@ -179,6 +205,7 @@ class SigningAgent:
             )
             for name, values in headers.getAllRawHeaders()
         }
+        plain.pop(PAID, None)
         plain["host"] = self.address.netloc
         # Not signed (Google's gateway changes it), and said, so that no server zips.
         plain["accept-encoding"] = "identity"

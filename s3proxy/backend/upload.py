@@ -126,6 +126,11 @@ class S3Upload:
                 )
             )
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What was not handed over to a connection."""
+        return self.length - self._handed_over
+
     # What the client calls.
 
     async def open(self) -> None:
@@ -164,6 +169,8 @@ class S3Upload:
     async def _start(self) -> None:
         self._request = self._send(self)
         self._request.addCallbacks(self._answered, self._failed)
+        # Already, where no call may be made.
+        self._raise_broken()
         while self._consumer is None:
             # The agent has a limit of its own on every step up to there.
             await self._wait(self._limits.headers_seconds, "no connection")

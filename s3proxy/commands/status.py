@@ -6,11 +6,12 @@ All of it is the ledger's word; no backend is asked, so it answers while they do
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TextIO
 
-from s3proxy.wording import size, span
+from s3proxy.plan.usage import Used
+from s3proxy.wording import size, span, usage
 
 _BAR = 20
 
@@ -77,19 +78,29 @@ class Status(Protocol):
         """Copies that are known to be bad."""
         ...
 
+    async def usage(self) -> Sequence[Used]:
+        """What was used of this month's budgets."""
+        ...
+
     async def held(self) -> str | None:
         """Why nothing may be deleted; None where all is well."""
         ...
 
 
 async def run(
-    status: Status, *, configured: Collection[str], factor: int, out: TextIO
+    status: Status,
+    *,
+    configured: Collection[str],
+    factor: int,
+    out: TextIO,
+    limits: Mapping[str, Mapping[str, int]] | None = None,
 ) -> int:
     """
     Print it.
 
     :param configured: The backends of the configuration.
     :param factor: ``replication.factor``.
+    :param limits: Of usage, by backend and kind.
     :returns: 0.
     :raises StoreUnavailable: The ledger cannot be read.
     """
@@ -98,6 +109,16 @@ async def run(
     for each in backends:
         note = "" if each.name in configured else "; not configured"
         out.write(f"{each.name.ljust(width)}  {describe(each)}{note}\n")
+    if limits:
+        used: dict[tuple[str, str], int] = {}
+        for row in await status.usage():
+            used[row.backend, row.kind] = row.amount
+        for name, kinds in limits.items():
+            words = "; ".join(
+                describe_usage(kind, used.get((name, kind), 0), limit)
+                for kind, limit in kinds.items()
+            )
+            out.write(f"{name.ljust(width)}  this month: {words}\n")
     few, lost = await status.under_replicated(factor)
     if few > lost:
         out.write(f"{few - lost} parts of objects have fewer than {factor} copies\n")
@@ -131,6 +152,12 @@ def describe(fill: BackendFill) -> str:
             f"ABOVE ITS LIMIT by {size(used - limit)}: nothing is placed there"
         )
     return "; ".join(parts)
+
+
+def describe_usage(kind: str, used: int, limit: int) -> str:
+    """A budget in a few words."""
+    spent = ", USED UP" if used >= limit else ""
+    return f"{usage(kind, used, limit)}, {used / limit:.0%}{spent}"
 
 
 def _print_jobs(rows: Sequence[JobRow], out: TextIO) -> None:

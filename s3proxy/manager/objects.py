@@ -12,9 +12,12 @@ from s3proxy.errors import (
     BackendError,
     BackendMismatch,
     BackendMissing,
+    BackendSpent,
+    BudgetSpent,
     InternalError,
     NoSuchKey,
     PreconditionFailed,
+    S3Error,
     ServiceUnavailable,
 )
 from s3proxy.manager.pinning import Pin
@@ -105,6 +108,7 @@ class Objects:
         """
         Begin to read bytes *start* up to, not including, *end*.
 
+        :raises BudgetSpent: 429: each that has the bytes has used its budget up.
         :raises ServiceUnavailable: No backend that has the bytes answers.
         :raises InternalError: The ledger says that they are there, and they are not.
         """
@@ -189,9 +193,9 @@ class Objects:
         await reader.open()
         return reader
 
-    def _unreadable(
-        self, stored: StoredObject, why: BackendError
-    ) -> ServiceUnavailable | InternalError:
+    def _unreadable(self, stored: StoredObject, why: BackendError) -> S3Error:
+        if isinstance(why, BackendSpent):
+            return BudgetSpent()
         if not isinstance(why, BackendMissing | BackendMismatch):
             return ServiceUnavailable(
                 "No backend that holds this object answers. Please try again."

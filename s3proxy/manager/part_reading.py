@@ -19,6 +19,7 @@ from s3proxy.errors import (
     BackendError,
     BackendMismatch,
     BackendMissing,
+    BackendSpent,
     BackendUnavailable,
 )
 from s3proxy.manager.ports import Backend, Download
@@ -120,7 +121,9 @@ class PartReader:
             try:
                 self._download = await backend.open_get(copy, self.start, self.end)
             except BackendError as why:
-                self._log.warn("copy {copy}: {why}", copy=copy.copy_id, why=why)
+                # Of a budget that is used up it would be said with every read.
+                if not isinstance(why, BackendSpent):
+                    self._log.warn("copy {copy}: {why}", copy=copy.copy_id, why=why)
                 self._failed_copies.add(copy.copy_id)
                 failures.append(why)
                 continue
@@ -135,6 +138,9 @@ class PartReader:
 
 def _worst(failures: list[BackendError]) -> BackendError | None:
     """What to report: that another try may work, if so; else that bytes are gone."""
+    for each in failures:
+        if isinstance(each, BackendUnavailable) and not isinstance(each, BackendSpent):
+            return each
     for kind in (BackendUnavailable, BackendMissing, BackendMismatch, BackendError):
         for each in failures:
             if isinstance(each, kind):

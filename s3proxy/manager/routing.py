@@ -28,6 +28,10 @@ class Health(Protocol):
         """What to sort copies by, lowest first: standing, then seconds to answer."""
         ...
 
+    def is_spent(self, backend: str, size_bytes: int) -> bool:
+        """Whether its usage budget is too small for a body of that size."""
+        ...
+
 
 class Fills(Protocol):
     """The part of the ledger that knows how full backends are."""
@@ -47,6 +51,10 @@ class NothingKnown:
     def of_reads(self, backend: str) -> tuple[Standing, float]:
         """See :class:`Health`."""
         return Standing.READY, 0.0
+
+    def is_spent(self, backend: str, size_bytes: int) -> bool:
+        """See :class:`Health`."""
+        return False
 
 
 @define(eq=False)
@@ -74,6 +82,11 @@ class Router:
             fills=self._fills,
             standing=self._health.of_writes,
             without=without,
+            spent=[
+                each.name
+                for each in self.targets
+                if self._health.is_spent(each.name, size_bytes)
+            ],
         )
 
     def charged(self, backend: str, size_bytes: int) -> None:

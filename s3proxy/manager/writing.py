@@ -18,6 +18,7 @@ from s3proxy.errors import (
     BackendFull,
     BackendMissing,
     BackendRefused,
+    BackendSpent,
     ClaimLost,
     InsufficientStorage,
     OutcomeUnknown,
@@ -164,9 +165,12 @@ class Writer:
         size = write.content_length
         count = self._count if write.goes_to_several else CopyCount()
         placement = self._router.place(size, without=failed)
-        is_passing = bool(failed or placement.resting)
+        spent = placement.spent
+        is_passing = bool(set(failed) - set(spent) or placement.resting)
         if len(placement.order) < count.least:
-            raise _too_few_take(size, count.least, is_passing=is_passing)
+            raise _too_few_take(
+                size, count.least, is_passing=is_passing, is_spent=bool(spent)
+            )
         asked = self._monotonic()
         try:
             claims = await write.claim(placement.order, count)
@@ -175,6 +179,8 @@ class Writer:
                 raise ServiceUnavailable(
                     "The backends that have room take no writes now. Please try again."
                 ) from None
+            if spent:
+                raise _spent(size) from None
             raise
         for claim in claims:
             self._router.charged(claim.copy.backend_name, size)
@@ -208,7 +214,8 @@ class Writer:
                 whole, source, target, write.headers(target)
             )
         except BackendError as why:
-            if isinstance(why, BackendRefused | BackendMissing) and not why.landed:
+            kinds = BackendRefused | BackendMissing | BackendSpent
+            if isinstance(why, kinds) and not why.landed:
                 return False
             streams.alive.clear()
             await self._give_up(stream.lease, sent=why.landed, landed=why.landed)
@@ -314,16 +321,28 @@ async def _stream(
     await streams.finish(held, md5=digests.md5_hex)
 
 
-def _too_few_take(size_bytes: int, least: int, *, is_passing: bool) -> S3Error:
+def _too_few_take(
+    size_bytes: int, least: int, *, is_passing: bool, is_spent: bool
+) -> S3Error:
     """What the client is told where there are too few backends to ask."""
     few = "No backend" if least == 1 else f"Fewer than {least} backends"
     if is_passing:
         return ServiceUnavailable(
             f"{few} take{'s' * (least == 1)} writes now. Please try again."
         )
+    if is_spent:
+        return _spent(size_bytes)
     return InsufficientStorage(
         f"{few} take objects of {size_bytes} bytes: each other is read_only or has a "
         "smaller max_object_size. Raise it, or send the object in smaller parts."
+    )
+
+
+def _spent(size_bytes: int) -> InsufficientStorage:
+    return InsufficientStorage(
+        f"No backend takes an object of {size_bytes} bytes: the usage budgets of this "
+        "month do not allow it, and where they do there is no room. They begin anew on "
+        "the first of the month, UTC; raise backends[].usage to store it before."
     )
 
 

@@ -73,10 +73,12 @@ class Placement:
     """
     :ivar order: Backends to ask for room, the best first.
     :ivar resting: Backends that might have had room, and are not to be asked now.
+    :ivar spent: Likewise, and have used up what they may be used for this month.
     """
 
     order: tuple[str, ...]
     resting: tuple[str, ...] = ()
+    spent: tuple[str, ...] = ()
 
 
 def place(
@@ -87,6 +89,7 @@ def place(
     fills: Mapping[str, Fill],
     standing: Callable[[str], Standing],
     without: Collection[str] = (),
+    spent: Collection[str] = (),
 ) -> Placement:
     """
     Order the backends that may take a body of *size_bytes*.
@@ -96,9 +99,11 @@ def place(
 
     :param targets: In order of preference.
     :param without: Names that are not asked, whatever their standing.
+    :param spent: Likewise, for their budget is used up.
     """
+    able = [each for each in targets if each.takes(size_bytes)]
     taking = [
-        each for each in targets if each.takes(size_bytes) and each.name not in without
+        each for each in able if each.name not in without and each.name not in spent
     ]
     if strategy == "spread":
         filled = ratios(targets, fills)
@@ -108,6 +113,7 @@ def place(
     return Placement(
         tuple(each.name for each in taking if standings[each.name] < Standing.RESTING),
         tuple(each.name for each in taking if standings[each.name] == Standing.RESTING),
+        tuple(each.name for each in able if each.name in spent),
     )
 
 

@@ -11,6 +11,7 @@ from s3proxy.store.pool import Pool
 from s3proxy.store.running import run_decided
 from s3proxy.store.statements import statements
 from s3proxy.store.sweeping import held
+from s3proxy.store.usage import PostgresUsage
 
 #: Counting looks at every copy, and nobody waits for it.
 _PATIENCE_SECONDS = 300.0
@@ -45,6 +46,11 @@ class PostgresNumbers:
         """See :class:`~s3proxy.observe.Numbers`."""
         rows = await run_decided(self.pool, "count_quarantined")
         return {backend: int(count) for backend, count in rows}
+
+    async def usage(self) -> list[tuple[str, str, int]]:
+        """See :class:`~s3proxy.observe.Numbers`."""
+        rows = await PostgresUsage(self.pool).now()
+        return [(each.backend, each.kind, each.amount) for each in rows]
 
     async def counts(self) -> Counts:
         """See :class:`~s3proxy.observe.Numbers`."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from attrs import define, frozen
 
+from s3proxy.plan.usage import Used
 from s3proxy.store.jobs import JobRow, job_rows
 from s3proxy.store.pool import Pool
 from s3proxy.store.running import run_decided
 from s3proxy.store.sweeping import held
+from s3proxy.store.usage import PostgresUsage
 
 
 @frozen
@@ -49,6 +51,10 @@ class Status:
         """Copies that are known to be bad."""
         rows = await run_decided(self.pool, "count_quarantined")
         return sum(int(count) for _, count in rows)
+
+    async def usage(self) -> list[Used]:
+        """What was used of this month's budgets, or is reserved."""
+        return await PostgresUsage(self.pool).now()
 
     async def held(self) -> str | None:
         """Why nothing may be deleted; None where all is well."""

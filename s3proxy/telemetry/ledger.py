@@ -7,7 +7,7 @@ Where it cannot be read they keep what they were, and their time says how old th
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from s3proxy.observe import Numbers
 from s3proxy.telemetry.metrics import Metrics
@@ -26,6 +26,7 @@ class LedgerGauges:
     """
     :ivar pending: Counts parts that have too few copies; None where there is no
         replication.
+    :ivar limits: Of usage, by backend and kind.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class LedgerGauges:
         metrics: Metrics,
         numbers: Numbers,
         pending: Callable[[], Awaitable[int]] | None = None,
+        limits: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         gauge = metrics.gauge
         self._numbers = numbers
@@ -55,6 +57,12 @@ class LedgerGauges:
         self._counted = gauge("s3proxy_ledger_last_count_timestamp_seconds")
         self._failures = metrics.counter("s3proxy_ledger_refresh_failures_total")
         self._count_at = -math.inf
+        self._usage = gauge("s3proxy_usage")
+        usage_limit = gauge("s3proxy_usage_limit")
+        self.limits = limits or {}
+        for backend, kinds in self.limits.items():
+            for kind, limit in kinds.items():
+                usage_limit.labels(backend, kind).set(limit)
         self._backends: list[str] = []
         self._is_begun = False
 
@@ -84,6 +92,10 @@ class LedgerGauges:
         manifests, pins = await self._numbers.waiting()
         held = await self._numbers.held()
         quarantined = await self._numbers.quarantined()
+        used: dict[tuple[str, str], int] = {}
+        if self.limits:
+            for backend, kind, amount in await self._numbers.usage():
+                used[backend, kind] = amount
         pending = None if self.pending is None else await self.pending()
         self._backends = [each.backend for each in quotas]
         for quota in quotas:
@@ -96,6 +108,9 @@ class LedgerGauges:
             self._available.labels(quota.backend).set(left if limited else math.inf)
         for backend in self._backends:
             self._quarantined.labels(backend).set(quarantined.get(backend, 0))
+        for backend, kinds in self.limits.items():
+            for kind in kinds:
+                self._usage.labels(backend, kind).set(used.get((backend, kind), 0))
         rows = {(each.backend, each.state): each for each in unsettled}
         for backend in self._backends:
             for state in _UNSETTLED:

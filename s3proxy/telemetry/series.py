@@ -226,6 +226,22 @@ SECTIONS: tuple[tuple[str, tuple[Series, ...]], ...] = (
         ),
     ),
     (
+        "Usage budgets",
+        (
+            _gauge(
+                "s3proxy_usage",
+                "backend kind",
+                "What was used of a backend's budget this month, or is reserved by a "
+                "process: class_a, class_b (calls), egress_bytes, ingress_bytes.",
+            ),
+            _gauge(
+                "s3proxy_usage_limit",
+                "backend kind",
+                "How much of it there is, where there is a limit.",
+            ),
+        ),
+    ),
+    (
         "Clients and processes",
         (
             _counter(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from urllib.parse import urlencode
 
-from attrs import define
+from attrs import define, field
 from twisted.web.template import Tag, tags
 
 from s3proxy.ui.charts import quota_bar, traffic_chart
@@ -21,7 +21,7 @@ from s3proxy.ui.ports import (
     Traffic,
 )
 from s3proxy.web.answer import Answer
-from s3proxy.wording import size, span
+from s3proxy.wording import size, span, usage
 
 #: Uploads that are shown: the oldest.
 UPLOADS = 20
@@ -35,6 +35,7 @@ class OverviewPage:
     """
     :ivar configured: The backends of the configuration.
     :ivar factor: ``replication.factor``.
+    :ivar limits: Of usage, by backend and kind.
     """
 
     _status: Status
@@ -42,12 +43,17 @@ class OverviewPage:
     _traffic: Traffic
     _configured: Collection[str]
     _factor: int
+    _limits: Mapping[str, Mapping[str, int]] = field(factory=dict)
 
     async def answer(self) -> Answer:
         """The page; StoreUnavailable."""
         fills = await self._status.backends()
         jobs = await self._status.jobs()
         few, lost = await self._status.under_replicated(self._factor)
+        used: dict[tuple[str, str], int] = {}
+        if self._limits:
+            for each in await self._status.usage():
+                used[each.backend, each.kind] = each.amount
         minutes = await self._traffic.last_hour()
         total, uploads = await self._overview.uploads(UPLOADS)
         buckets = await self._overview.buckets()
@@ -56,7 +62,7 @@ class OverviewPage:
             _worries(fills, jobs, few - lost, lost, self._factor),
             section(
                 "Backends",
-                *[self._backend(fill) for fill in fills],
+                *[self._backend(fill, used) for fill in fills],
                 legend(live="live", claimed="claimed", leaving="to be deleted"),
             ),
             section("Last hour", *_hour(minutes)),
@@ -66,7 +72,7 @@ class OverviewPage:
             refresh=True,
         )
 
-    def _backend(self, fill: Fill) -> Tag:
+    def _backend(self, fill: Fill, used: Mapping[tuple[str, str], int]) -> Tag:
         words = [_used(fill)]
         if fill.claimed_bytes:
             words.append(f"{size(fill.claimed_bytes)} claimed by writes under way")
@@ -80,8 +86,17 @@ class OverviewPage:
             tags.h3(name(fill.name)),
             quota_bar(fill),
             tags.p("; ".join(words)),
+            *[
+                tags.p(_budget(kind, used.get((fill.name, kind), 0), limit))
+                for kind, limit in self._limits.get(fill.name, {}).items()
+            ],
             class_="backend",
         )
+
+
+def _budget(kind: str, used: int, limit: int) -> Tag:
+    words = f"this month: {usage(kind, used, limit)} ({used / limit:.0%})"
+    return tags.strong(f"{words}, used up") if used >= limit else tags.span(words)
 
 
 def _used(fill: Fill) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from s3proxy.model import ListPage
+from s3proxy.plan.usage import Used
 
 
 class Fill(Protocol):
@@ -62,6 +63,10 @@ class Status(Protocol):
 
     async def under_replicated(self, factor: int) -> tuple[int, int]:
         """Parts with fewer live copies than that, and those of them without any."""
+        ...
+
+    async def usage(self) -> Sequence[Used]:
+        """What was used of this month's budgets."""
         ...
 
 

@@ -10,6 +10,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 
 from s3proxy.commands import status
+from s3proxy.plan.usage import Used
 from s3proxy.store.jobs import JobRow
 from s3proxy.store.status import BackendFill
 
@@ -39,6 +40,9 @@ class Told:
 
     async def quarantined(self) -> int:
         return 0
+
+    async def usage(self) -> Sequence[Used]:
+        return [Used("b", "class_a", 100), Used("b", "class_b", 3)]
 
     async def held(self) -> str | None:
         return None
@@ -143,3 +147,16 @@ async def test_jobs() -> None:
         "rebalance  3.0 s ago  0.2 s  now             done; by host:1; at work: h:2",
         "begun      never                             at work: h:3",
     ]
+
+
+@ensureDeferred
+async def test_usage() -> None:
+    """What has a limit is shown, by backend; used up is said loudly."""
+    out = io.StringIO()
+    limits = {"b": {"class_a": 100, "egress_bytes": 4 * KIB}}
+    told = Told([BackendFill("b", 0, 0, 0, 0)])
+    await status.run(told, configured=["b"], factor=1, out=out, limits=limits)
+    assert out.getvalue().splitlines()[1] == (
+        "b  this month: class_a 100 of 100 calls, 100%, USED UP; "
+        "egress 0 bytes of 4.0 KiB, 0%"
+    )

@@ -22,10 +22,13 @@ from s3proxy.errors import (
     BackendMismatch,
     BackendMissing,
     BackendRefused,
+    BackendSpent,
     BackendThrottled,
     BackendUnavailable,
+    BudgetSpent,
     InternalError,
     NoSuchKey,
+    S3Error,
     ServiceUnavailable,
     StoreUnavailable,
 )
@@ -666,3 +669,23 @@ async def test_aborted_while_it_reads(stage: Stage) -> None:
         await reading
     assert stage.two.calls["open_get"] == 0
     assert stage.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    ("other", "answer"),
+    [
+        (BackendSpent("two", "used up"), BudgetSpent),
+        (BackendMissing("two", "404"), BudgetSpent),
+        (BackendUnavailable("two", "500"), ServiceUnavailable),
+    ],
+)
+@ensureDeferred
+async def test_a_budget_that_is_used_up(
+    stage: Stage, other: BackendError, answer: type[S3Error]
+) -> None:
+    """429 where nothing else stands in the way; 503 where another try may work."""
+    stage.one.fail("open_get", BackendSpent("one", "used up"))
+    stage.two.fail("open_get", other)
+    with pytest.raises(answer) as told:
+        await whole(stage, stored(part(stage, DATA)))
+    assert told.value.status == (429 if answer is BudgetSpent else 503)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -21,6 +21,7 @@ from s3proxy.errors import (
     BackendFull,
     BackendMismatch,
     BackendRefused,
+    BackendSpent,
     BackendUnavailable,
     BadDigest,
     ClaimLost,
@@ -37,7 +38,7 @@ from s3proxy.errors import (
 from s3proxy.manager.ports import CopyState, MadeCopy, NewObject
 from s3proxy.manager.writing import KEPT_BYTES
 from s3proxy.model import ObjectInfo, WriteConditions
-from s3proxy.plan.placement import Target
+from s3proxy.plan.placement import Standing, Target
 from s3proxy.s3.operation import PutObject
 from tests.fakes.ledger import MemoryLedger
 from tests.manager.conftest import LEASE_SECONDS, Pieces, Stage
@@ -302,6 +303,44 @@ async def test_backends_are_asked_in_order(stage: Stage) -> None:
     await put(stage, small_op(), SMALL)
     await put(stage, small_op(), SMALL)
     assert stage.rows() == [("one", "garbage", False), ("two", "live", False)]
+
+
+@define
+class Spent:
+    """The health of backends whose budget is used up, once it has been seen."""
+
+    names: set[str]
+
+    def of_writes(self, backend: str) -> Standing:
+        return Standing.READY
+
+    def of_reads(self, backend: str) -> tuple[Standing, float]:
+        return Standing.READY, 0.0
+
+    def is_spent(self, backend: str, size_bytes: int) -> bool:
+        return backend in self.names
+
+
+@ensureDeferred
+async def test_a_budget_that_is_used_up(stage: Stage) -> None:
+    """The next backend, also where it shows late; then 507 before the body."""
+    spent = Spent(set())
+    stage.router._health = spent
+    stage.one.fail("open_put", BackendSpent("one", "used up"))
+    await put(stage, small_op(), SMALL)
+    assert (len(stage.one.objects), len(stage.two.objects)) == (0, 1)
+    assert stage.rows() == [("two", "live", False)]
+    spent.names = {"one"}
+    await put(stage, small_op(), SMALL)
+    assert stage.one.calls["open_put"] == 1
+    stage.ledger.limits["two"] = 1
+    with pytest.raises(InsufficientStorage, match="there is no room"):
+        await put(stage, small_op(), SMALL)
+    spent.names = {"one", "two"}
+    body = Pieces(SMALL)
+    with pytest.raises(InsufficientStorage, match="usage budgets"):
+        await stage.writer.put(small_op(), body, sha256=None)
+    assert body.reads == 0
 
 
 # Refused before the body ---

@@ -116,3 +116,18 @@ def test_one_without_a_limit_counts_like_the_largest() -> None:
     assert order(*both, a=Fill(30, 0), b=Fill(20, 100)) == ("b", "a")
     assert order(*both, a=Fill(10, 0), b=Fill(20, 100)) == ("a", "b")
     assert order(*both, a=Fill(10, 0), b=Fill(5, 0)) == ("b", "a")
+
+
+def test_a_spent_backend_is_named_and_not_asked() -> None:
+    """But not where it would take no such body anyway."""
+    chosen = [Target("a"), Target("b", is_read_only=True), Target("c")]
+    placed = place(
+        chosen,
+        1,
+        strategy="pack",
+        fills={},
+        standing=lambda name: Standing.READY,
+        without=["a"],
+        spent=["a", "b"],
+    )
+    assert (placed.order, placed.spent) == (("c",), ("a",))

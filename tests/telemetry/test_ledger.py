@@ -45,6 +45,9 @@ class FakeNumbers:
     async def held(self) -> str | None:
         return "restored"
 
+    async def usage(self) -> list[tuple[str, str, int]]:
+        return [("b1", "class_a", 12), ("b1", "class_b", 5)]
+
     async def quarantined(self) -> dict[str, int]:
         return {"b2": 3}
 
@@ -76,7 +79,8 @@ async def test_a_round(
     """Quotas of all, also one without a limit and one that is over its own."""
     numbers.gone = {"g": Unsettled("b1", "garbage", 3, 12, 1)}
     assert read().value(LAST) == 0
-    gauges = LedgerGauges(metrics, numbers)
+    limits = {"b1": {"class_a": 20, "ingress_bytes": 9}}
+    gauges = LedgerGauges(metrics, numbers, None, limits)
     await gauges.round()
     page, quota = read(), "s3proxy_quota_bytes_"
     for backend, used, limit, available in (
@@ -99,6 +103,10 @@ async def test_a_round(
     assert page.value("s3proxy_ledger_wanted_manifests") == 4
     assert page.value("s3proxy_ledger_read_pins") == 2
     assert page.value("s3proxy_ledger_held") == 1
+    usage = {"backend": "b1", "kind": "class_a"}
+    assert page.value("s3proxy_usage", **usage) == 12
+    assert page.value("s3proxy_usage_limit", **usage) == 20
+    assert page.total("s3proxy_usage") == 12
     bad = [page.value("s3proxy_quarantined_copies", backend=f"b{n}") for n in (1, 2)]
     assert bad == [0, 3]
     assert page.value("s3proxy_replication_pending") == 0

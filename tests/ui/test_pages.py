@@ -14,6 +14,7 @@ from attrs import define, evolve
 from s3proxy.config_model import UiConfig
 from s3proxy.errors import NoSuchBucket, StoreUnavailable
 from s3proxy.model import ListPage, ObjectInfo
+from s3proxy.plan.usage import Used
 from s3proxy.store.jobs import JobRow
 from s3proxy.store.overview import OpenUpload
 from s3proxy.store.status import BackendFill
@@ -50,6 +51,9 @@ class Ledger:
     async def jobs(self) -> Sequence[JobRow]:
         return self.rows
 
+    async def usage(self) -> list[Used]:
+        return [Used("one", "class_a", 12)]
+
     async def under_replicated(self, factor: int) -> tuple[int, int]:
         return self.missing
 
@@ -77,7 +81,8 @@ class Ledger:
 
 def door(ledger: Ledger) -> Door:
     config = UiConfig(True, "admin", "pass word")
-    pages = OverviewPage(ledger, ledger, ledger, ["one", "two"], 2)
+    limits = {"one": {"class_a": 12, "class_b": 30}}
+    pages = OverviewPage(ledger, ledger, ledger, ["one", "two"], 2, limits)
     return Door(config, pages, BrowsePage(ledger))
 
 
@@ -156,6 +161,8 @@ async def test_the_overview_shows_backends_and_that_all_is_well() -> None:
     assert "Nothing wants attention" in text
     assert "3.0 GiB of 4.0 GiB (75%)" in text and "5.0 GiB, no limit" in text
     assert "512.0 MiB claimed" in text and "1.0 GiB to be deleted" in text
+    assert "this month: class_a 12 of 12 calls (100%), used up" in text
+    assert "this month: class_b 0 of 30 calls (0%)" in text
     # 1.5 GiB of 4 are live, then 0.5 claimed, then 1 leaving.
     for place in ('width="37.50"', 'x="37.50"', 'x="50.00"'):
         assert place in page
