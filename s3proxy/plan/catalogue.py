@@ -43,6 +43,7 @@ TABLES = (
     "object_parts",
     "multipart_uploads",
     "multipart_parts",
+    "backend_usage",
 )
 
 NOT_EMPTY = (

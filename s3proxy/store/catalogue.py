@@ -48,7 +48,10 @@ _WHERE = {
 }
 
 #: What a daemon that was started too early may have left in an empty ledger.
-_CLEAR = "DELETE FROM buckets; DELETE FROM scrubs; DELETE FROM backend_quotas"
+_CLEAR = (
+    "DELETE FROM buckets; DELETE FROM scrubs; DELETE FROM backend_quotas; "
+    "DELETE FROM backend_usage"
+)
 
 
 @define(eq=False)

@@ -12,6 +12,9 @@ from tests.crash.relays import Fate
 from tests.crash.test_multipart import Upload, etag_of, told
 from tests.daemon import BUCKET
 
+# Takes long.
+pytestmark = pytest.mark.system
+
 CLAIMED = {"live": 1, "claimed": 1}
 
 

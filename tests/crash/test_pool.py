@@ -30,6 +30,9 @@ from tests.crash.test_multipart import Upload
 from tests.crash.test_random import Load
 from tests.daemon import SHORT_LEDGER
 
+# Takes long.
+pytestmark = pytest.mark.system
+
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "4"))
 
 REPLICATE: dict[str, Any] = {

@@ -16,6 +16,9 @@ from tests.crash.history import body, read
 from tests.crash.test_multipart import Upload
 from tests.crash.test_pool import Kept, alone, configure, places
 
+# Takes long.
+pytestmark = pytest.mark.system
+
 QUORUM: dict[str, Any] = {
     "replication": {"factor": 2, "write_quorum": 2, "worker_interval": "1h"}
 }

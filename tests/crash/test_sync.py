@@ -13,6 +13,9 @@ import pytest
 from tests.crash.ground import Ground, Grounds, wait_until
 from tests.daemon import BUCKET, SHORT_LEDGER
 
+# Takes long.
+pytestmark = pytest.mark.system
+
 
 def store(ground: Ground, names: list[str]) -> dict[str, bytes]:
     """Objects on the backend, past the product: what each holds, by key."""

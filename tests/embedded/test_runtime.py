@@ -18,7 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from s3proxy.config import BackendConfig, DatabaseConfig
+from s3proxy.config import BackendConfig, DatabaseConfig, UsageConfig
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.runtime import Embedded, EmbeddedParts
 from tests.embedded.test_postgres import query
@@ -54,7 +54,10 @@ def hold(data_dir: Path) -> Iterator[Callable[[], Holder]]:
         said: dict[str, Any] = json.loads(process.stdout.readline())
         return process, EmbeddedParts(
             DatabaseConfig(**said["database"]),
-            tuple(BackendConfig(**each) for each in said["backends"]),
+            tuple(
+                BackendConfig(**{**each, "usage": UsageConfig(**each["usage"])})
+                for each in said["backends"]
+            ),
         )
 
     yield start

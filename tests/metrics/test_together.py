@@ -50,6 +50,8 @@ def test_any_of_them_shows_all(
                 "s3proxy_backend_errors",
                 "s3proxy_stale_reads",
                 "s3proxy_sweep_keys",
+                "s3proxy_usage",
+                "s3proxy_usage_limit",
             }
         two.kill()
         page = Scraped(one, "").page()

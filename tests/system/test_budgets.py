@@ -22,6 +22,9 @@ from s3proxy.config import BackendConfig, DatabaseConfig
 from s3proxy.store.dsn import connection_arguments
 from tests.daemon import BUCKET, Daemon
 
+# Takes long.
+pytestmark = pytest.mark.system
+
 CLIENTS = 20
 LIMIT_A, LIMIT_B = 60, 40
 
