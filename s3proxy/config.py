@@ -64,6 +64,7 @@ __all__ = [
     "TlsConfig",
     "TracingConfig",
     "UiConfig",
+    "UsageConfig",
     "load",
 ]
 

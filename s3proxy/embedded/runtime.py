@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from s3proxy.config import BackendConfig, DatabaseConfig
+from s3proxy.config import BackendConfig, DatabaseConfig, UsageConfig
 from s3proxy.embedded import binaries
 from s3proxy.embedded.errors import EmbeddedError
 from s3proxy.embedded.files import prepare_data_dir, read_json, write_private
@@ -184,4 +184,7 @@ def _database(state: dict[str, Any]) -> DatabaseConfig:
 
 
 def _backends(state: dict[str, Any]) -> tuple[BackendConfig, ...]:
-    return tuple(BackendConfig(**each) for each in state["backends"])
+    return tuple(
+        BackendConfig(**{**each, "usage": UsageConfig(**each.get("usage", {}))})
+        for each in state["backends"]
+    )
