@@ -90,7 +90,7 @@ def test_what_it_carries(wheel: Path) -> None:
         names = set(archive.namelist())
     wanted = {
         str(path.relative_to(ROOT))
-        for pattern in ("*.py", "*.sql")
+        for pattern in ("*.py", "*.sql", "*.css")
         for path in (ROOT / "s3proxy").rglob(pattern)
     }
     wanted |= {"s3proxy/schema.sql", "twisted/plugins/s3proxy_plugin.py"}
