@@ -8,7 +8,7 @@ enabled; where it is not, nothing of this is imported, or runs.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, cast
 
@@ -24,7 +24,7 @@ from s3proxy.backend.signing import SigningAgent
 from s3proxy.config_model import BackendConfig, TracingConfig
 from s3proxy.store.connection import Row
 from s3proxy.store.pool import Pool
-from s3proxy.store.statements import statements
+from s3proxy.store.statements import name_of
 from s3proxy.telemetry.tracing import Tracing, failed, outgoing
 from s3proxy.web.assembly import Rooms
 
@@ -59,7 +59,7 @@ class TracedPool(Pool):
         return await self._within(sql, lambda: Pool.fresh(self, sql, parameters))
 
     async def _within(self, sql: str, work: Callable[[], Awaitable[T]]) -> T:
-        name = _names().get(sql, "other")
+        name = name_of(sql)
         attributes = {
             "db.system.name": "postgresql",
             "db.namespace": self.arguments.get("dbname", ""),
@@ -70,11 +70,6 @@ class TracedPool(Pool):
         return await self.tracing.within(
             name, SpanKind.CLIENT, attributes, work, _refused
         )
-
-
-@cache
-def _names() -> dict[str, str]:
-    return {text: name for name, text in statements().items()}
 
 
 def _refused(span: Span, why: BaseException) -> None:

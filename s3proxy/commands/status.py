@@ -7,56 +7,14 @@ All of it is the ledger's word; no backend is asked, so it answers while they do
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol, TextIO
 
+from s3proxy.plan.overview import LATE, BackendFill, JobRow
 from s3proxy.plan.usage import Used
 from s3proxy.wording import size, span, usage
 
 _BAR = 20
-
-#: What jobs did is recorded now and then: a next run that has just passed is no news.
-_LATE = timedelta(minutes=2)
-
-
-class BackendFill(Protocol):
-    """``store.status.BackendFill``: bytes of one backend."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def used_bytes(self) -> int: ...
-    @property
-    def limit_bytes(self) -> int: ...
-    @property
-    def leaving_bytes(self) -> int: ...
-    @property
-    def claimed_bytes(self) -> int: ...
-    @property
-    def is_draining(self) -> bool: ...
-
-
-class JobRow(Protocol):
-    """``store.jobs.JobRow``."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def process(self) -> str | None: ...
-    @property
-    def started_at(self) -> datetime | None: ...
-    @property
-    def seconds(self) -> float | None: ...
-    @property
-    def is_good(self) -> bool | None: ...
-    @property
-    def result(self) -> str | None: ...
-    @property
-    def next_run_at(self) -> datetime | None: ...
-    @property
-    def taken_by(self) -> str | None: ...
-    @property
-    def now(self) -> datetime: ...
 
 
 class Status(Protocol):
@@ -195,6 +153,6 @@ def _next(row: JobRow) -> str:
     left = row.next_run_at - row.now
     if left >= timedelta(0):
         return f"in {span(left.total_seconds())}"
-    if row.taken_by or -left < _LATE:
+    if row.taken_by or -left < LATE:
         return "now"
     return f"OVERDUE by {span(-left.total_seconds())}"

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from twisted.web.template import Tag
 
-from s3proxy.ui.ports import Fill, Minute
+from s3proxy.plan.overview import BackendFill
+from s3proxy.ui.ports import Minute
 
 _WIDTH, _HEIGHT = 600, 80
 
 
-def quota_bar(fill: Fill) -> Tag:
+def quota_bar(fill: BackendFill) -> Tag:
     """
     What of a backend's limit is live, claimed and to be deleted.
 
@@ -53,7 +54,7 @@ def traffic_chart(minutes: Sequence[Minute]) -> Tag:
     return _svg(f"0 0 {_WIDTH} {_HEIGHT}", "traffic", bars, label)
 
 
-def _share(fill: Fill) -> str:
+def _share(fill: BackendFill) -> str:
     if not fill.limit_bytes:
         return f"{fill.name}: no limit"
     return f"{fill.name}: {fill.used_bytes / fill.limit_bytes:.0%} used"

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
 from urllib.parse import urlencode
 
 from attrs import define, field
 from twisted.web.template import Tag, tags
 
+from s3proxy.plan.overview import LATE, BackendFill, JobRow
 from s3proxy.ui.charts import quota_bar, traffic_chart
 from s3proxy.ui.layout import legend, name, page, section, table
-from s3proxy.ui.ports import (
-    Fill,
-    JobDone,
-    Minute,
-    OpenUpload,
-    Overview,
-    Status,
-    Traffic,
-)
+from s3proxy.ui.ports import Minute, OpenUpload, Overview, Status, Traffic
 from s3proxy.web.answer import Answer
 from s3proxy.wording import size, span, usage
 
 #: Uploads that are shown: the oldest.
 UPLOADS = 20
-
-#: What jobs did is recorded now and then: a next run that has just passed is no news.
-_LATE = timedelta(minutes=2)
 
 
 @define(eq=False)
@@ -72,7 +61,7 @@ class OverviewPage:
             refresh=True,
         )
 
-    def _backend(self, fill: Fill, used: Mapping[tuple[str, str], int]) -> Tag:
+    def _backend(self, fill: BackendFill, used: Mapping[tuple[str, str], int]) -> Tag:
         words = [_used(fill)]
         if fill.claimed_bytes:
             words.append(f"{size(fill.claimed_bytes)} claimed by writes under way")
@@ -99,7 +88,7 @@ def _budget(kind: str, used: int, limit: int) -> Tag:
     return tags.strong(f"{words}, used up") if used >= limit else tags.span(words)
 
 
-def _used(fill: Fill) -> str:
+def _used(fill: BackendFill) -> str:
     if not fill.limit_bytes:
         return f"{size(fill.used_bytes)}, no limit"
     share = fill.used_bytes / fill.limit_bytes
@@ -107,7 +96,11 @@ def _used(fill: Fill) -> str:
 
 
 def _worries(
-    fills: Sequence[Fill], jobs: Sequence[JobDone], few: int, lost: int, factor: int
+    fills: Sequence[BackendFill],
+    jobs: Sequence[JobRow],
+    few: int,
+    lost: int,
+    factor: int,
 ) -> Tag:
     """What wants somebody's attention, worst first; or that nothing does."""
     worries = []
@@ -137,15 +130,15 @@ def _hour(minutes: Sequence[Minute]) -> list[Tag]:
     return [traffic_chart(minutes), tags.p(words), key]
 
 
-def _is_overdue(job: JobDone) -> bool:
+def _is_overdue(job: JobRow) -> bool:
     return (
         job.next_run_at is not None
         and job.taken_by is None
-        and job.now - job.next_run_at > _LATE
+        and job.now - job.next_run_at > LATE
     )
 
 
-def _jobs(jobs: Sequence[JobDone]) -> Tag:
+def _jobs(jobs: Sequence[JobRow]) -> Tag:
     if not jobs:
         return tags.p("No job has run yet.")
     return table(
@@ -153,7 +146,7 @@ def _jobs(jobs: Sequence[JobDone]) -> Tag:
     )
 
 
-def _job(job: JobDone) -> list[Tag | str]:
+def _job(job: JobRow) -> list[Tag | str]:
     if job.started_at is None or job.seconds is None:
         at_work = f"at work: {job.taken_by}" if job.taken_by else ""
         return [name(job.name), "never", "", "", at_work]
@@ -166,7 +159,7 @@ def _job(job: JobDone) -> list[Tag | str]:
     return [name(job.name), f"{span(ago)} ago", span(job.seconds), _next(job), result]
 
 
-def _next(job: JobDone) -> str:
+def _next(job: JobRow) -> str:
     if job.next_run_at is None:
         return ""
     left = (job.next_run_at - job.now).total_seconds()

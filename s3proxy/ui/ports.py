@@ -7,57 +7,18 @@ from datetime import datetime
 from typing import Protocol
 
 from s3proxy.model import ListPage
+from s3proxy.plan.overview import BackendFill, JobRow
 from s3proxy.plan.usage import Used
-
-
-class Fill(Protocol):
-    """``store.status.BackendFill``: bytes of one backend."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def used_bytes(self) -> int: ...
-    @property
-    def limit_bytes(self) -> int: ...
-    @property
-    def leaving_bytes(self) -> int: ...
-    @property
-    def claimed_bytes(self) -> int: ...
-    @property
-    def is_draining(self) -> bool: ...
-
-
-class JobDone(Protocol):
-    """``store.jobs.JobRow``: what a kind of work did last."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def process(self) -> str | None: ...
-    @property
-    def started_at(self) -> datetime | None: ...
-    @property
-    def seconds(self) -> float | None: ...
-    @property
-    def is_good(self) -> bool | None: ...
-    @property
-    def result(self) -> str | None: ...
-    @property
-    def next_run_at(self) -> datetime | None: ...
-    @property
-    def taken_by(self) -> str | None: ...
-    @property
-    def now(self) -> datetime: ...
 
 
 class Status(Protocol):
     """``store.status.Status``; StoreUnavailable is any method's."""
 
-    async def backends(self) -> Sequence[Fill]:
+    async def backends(self) -> Sequence[BackendFill]:
         """Every backend that the ledger knows, by name."""
         ...
 
-    async def jobs(self) -> Sequence[JobDone]:
+    async def jobs(self) -> Sequence[JobRow]:
         """By name."""
         ...
 

@@ -1,0 +1,49 @@
+"""What people are shown of backends and jobs, on a terminal and in a browser."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+#: What jobs did is recorded now and then: a next run that has just passed is no news.
+LATE: Final = timedelta(minutes=2)
+
+
+class BackendFill(Protocol):
+    """``store.status.BackendFill``: bytes of one backend."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def used_bytes(self) -> int: ...
+    @property
+    def limit_bytes(self) -> int: ...
+    @property
+    def leaving_bytes(self) -> int: ...
+    @property
+    def claimed_bytes(self) -> int: ...
+    @property
+    def is_draining(self) -> bool: ...
+
+
+class JobRow(Protocol):
+    """``store.jobs.JobRow``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def process(self) -> str | None: ...
+    @property
+    def started_at(self) -> datetime | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+    @property
+    def is_good(self) -> bool | None: ...
+    @property
+    def result(self) -> str | None: ...
+    @property
+    def next_run_at(self) -> datetime | None: ...
+    @property
+    def taken_by(self) -> str | None: ...
+    @property
+    def now(self) -> datetime: ...
